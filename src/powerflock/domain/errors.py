@@ -1,0 +1,71 @@
+"""Every error Powerflock raises, named once; each border (HTTP, WebSocket, exit code) maps them in one place.
+
+An error names the thing, the value, the bound and what to do. Partial failure is not an error: see `outcomes`.
+"""
+
+from __future__ import annotations
+
+
+class PowerflockError(Exception):
+    """Base of all errors raised on purpose; `code` is stable and machine readable."""
+
+    code = "error"
+
+
+class InvalidInput(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """A value from outside is out of bounds; nothing was changed."""
+
+    code = "invalid_input"
+
+    def __init__(self, thing: str, value: object, bound: str, remedy: str = "") -> None:
+        """Compose `thing is value; bound. remedy`."""
+        self.thing, self.value, self.bound, self.remedy = thing, value, bound, remedy
+        text = f"{thing} is {value!r}; {bound}."
+        super().__init__(f"{text} {remedy}".strip())
+
+
+class NotConvex(InvalidInput):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """The problem handed to a convex solver is not convex; the convex answer would be wrong."""
+
+    code = "not_convex"
+
+
+class Infeasible(InvalidInput):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """No plan satisfies the limits given."""
+
+    code = "infeasible"
+
+
+class ProtocolError(PowerflockError):
+    """A device sent a frame that breaks the protocol; only that session is affected."""
+
+    code = "protocol_error"
+
+    def __init__(self, code: str, message: str, *, fatal: bool = False) -> None:
+        """Keep the wire `code`; `fatal` closes the session after the error frame."""
+        super().__init__(message)
+        self.code, self.fatal = code, fatal
+
+
+class Unauthorised(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """The token or key is missing or wrong."""
+
+    code = "unauthorised"
+
+
+class NotFound(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """The named thing does not exist."""
+
+    code = "not_found"
+
+
+class LogError(PowerflockError):
+    """The log cannot append or read: infrastructure, so the caller stops or retries."""
+
+    code = "log_error"
+
+
+class DamagedSnapshot(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """A snapshot's checksum or shape is wrong; the one before it is to be used."""
+
+    code = "damaged_snapshot"
