@@ -33,12 +33,7 @@ def price_for(offer_kw: F64, target_kw: float) -> float:
     Where the curve is flat at the target any price would do: the one nearest zero is returned, so nobody is moved
     (nor paid) without need.
     """
-    if target_kw >= offer_kw[0]:
-        above = np.flatnonzero(offer_kw >= offer_kw[0])
-        return _nearest_zero(0, int(above[-1])) if target_kw == offer_kw[0] else float(PRICE_GRID[0])
-    if target_kw <= offer_kw[-1]:
-        below = np.flatnonzero(offer_kw <= offer_kw[-1])
-        return _nearest_zero(int(below[0]), PRICE_GRID.size - 1) if target_kw == offer_kw[-1] else float(PRICE_GRID[-1])
+    target_kw = float(np.clip(target_kw, offer_kw[-1], offer_kw[0]))
     equal = np.flatnonzero(offer_kw == target_kw)
     if equal.size:
         return _nearest_zero(int(equal[0]), int(equal[-1]))
