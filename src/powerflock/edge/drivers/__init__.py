@@ -1,0 +1,1 @@
+"""Ways to reach real devices; each driver is a module here."""
