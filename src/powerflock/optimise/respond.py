@@ -1,0 +1,142 @@
+"""What a site does in the interval at hand: its offer curve, its answer to one price, and what an answer costs its owner.
+
+Everything follows from the value function at the interval's end, V: the owner minimises
+c(p) + λ·(n + p)·h + V(stored + change(p)) over one power p, so the answer is where the marginal cost crosses −λ.
+The curve costs one walk down the power range. Net powers are passive: positive is import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from powerflock.curve.jit import kernel
+from powerflock.curve.slopes import value_at
+from powerflock.domain.arrays import F64, I32
+from powerflock.optimise.problem import Batteries
+from powerflock.optimise.site import ValueFunctions, power_of
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The rest of one interval for S homes: (S,) net load kW, import and export price, stored kWh; `hours` that remain."""
+
+    hours: float
+    net_load_kw: F64
+    import_per_kwh: F64
+    export_per_kwh: F64
+    stored_kwh: F64
+    batteries: Batteries
+
+
+@kernel
+def _walk(
+    hours: float, net: float, buy: float, sell: float, stored: float, cell: F64,
+    left: float, slope: F64, length: F64, count: int, prices: F64, answer: F64,
+) -> None:  # fmt: skip
+    """Fill `answer` with the optimal battery power at each of the ascending `prices`."""
+    right = left
+    for index in range(count):
+        right += length[index]
+    high = min(min(cell[0], cell[7] - net), power_of(right - stored, hours, cell[2], cell[3]))
+    low = max(max(-cell[1], -cell[8] - net), power_of(left - stored, hours, cell[2], cell[3]))
+    power = max(high, -cell[1])
+    low = min(low, power)
+    segment, begin = count - 1, right - (length[count - 1] if count > 0 else 0.0)
+    edge = power_of(begin - stored, hours, cell[2], cell[3])
+    at = 0
+    while at < prices.size:
+        if power <= low:
+            answer[at] = power
+            at += 1
+            continue
+        while segment > 0 and edge >= power:
+            segment -= 1
+            begin -= length[segment]
+            edge = power_of(begin - stored, hours, cell[2], cell[3])
+        stop = low
+        if power > 0.0:
+            stop = max(stop, 0.0)
+        if power > -net:
+            stop = max(stop, -net)
+        if segment > 0:
+            stop = max(stop, edge)
+        middle = 0.5 * (power + stop)
+        price = buy if net + middle > 0.0 else sell
+        worth = slope[segment] if count > 0 else 0.0
+        marginal = (price + cell[4] + worth * cell[2]) if middle > 0.0 else (price - cell[4] + worth / cell[3])
+        while at < prices.size and marginal + prices[at] <= 0.0:
+            answer[at] = power
+            at += 1
+        power = stop
+
+
+@kernel
+def _offer_block(
+    hours: float, net: F64, buy: F64, sell: F64, stored: F64, cells: F64,
+    left: F64, count: I32, slope: F64, length: F64, prices: F64, answer: F64,
+) -> None:  # fmt: skip
+    for home in range(net.size):
+        own = prices[home] if prices.shape[0] > 1 else prices[0]
+        _walk(
+            hours, net[home], buy[home], sell[home], stored[home], cells[home],
+            left[home], slope[home], length[home], count[home], own, answer[home],
+        )  # fmt: skip
+
+
+@kernel
+def _value_block(left: F64, base: F64, count: I32, slope: F64, length: F64, stored: F64, value: F64) -> None:
+    for home in range(stored.size):
+        value[home] = value_at(left[home], base[home], slope[home], length[home], count[home], stored[home])
+
+
+def answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F64:
+    """Optimal battery power, (S, P) kW, at ascending coordination `prices`: (P,) for all, or (S, P) home by home.
+
+    `values` holds the value functions and `step` says which of them is the one at the end of the moment.
+    """
+    homes = moment.net_load_kw.size
+    table = np.ascontiguousarray(np.atleast_2d(prices), dtype=np.float64)
+    answer = np.empty((homes, table.shape[1]))
+    _offer_block(
+        moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.stored_kwh,
+        moment.batteries.stacked(), values.left[:, step], values.count[:, step],
+        values.slope[:, step], values.length[:, step], table, answer,
+    )  # fmt: skip
+    return answer
+
+
+def offers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F64:
+    """(S, P) net power kW at the connection point at each coordination price: the sites' offer curves, non-increasing."""
+    return answers(moment, values, step, prices) + moment.net_load_kw[:, None]
+
+
+def value(values: ValueFunctions, step: int, stored_kwh: F64) -> F64:
+    """(S,) cost-to-go in $ at the start of interval `step` with `stored_kwh` in the batteries."""
+    out = np.empty(stored_kwh.size)
+    _value_block(
+        values.left[:, step], values.base[:, step], values.count[:, step],
+        values.slope[:, step], values.length[:, step], np.ascontiguousarray(stored_kwh), out,
+    )  # fmt: skip
+    return out
+
+
+def energy_cost(moment: Moment, net_kwh: F64) -> F64:
+    """(S,) the owner's bill in $ for the moment's net energy: import at the import price, export at the export price."""
+    return np.where(net_kwh > 0, moment.import_per_kwh, moment.export_per_kwh) * net_kwh
+
+
+def best_cost(moment: Moment, values: ValueFunctions, step: int) -> tuple[F64, F64]:
+    """What the owner alone would do and what it costs: battery power (S,) kW and c(p) + V(end) (S,) $ at its optimum."""
+    power = answers(moment, values, step, np.zeros(1))[:, 0]
+    net_kwh = (moment.net_load_kw + power) * moment.hours
+    wear = moment.batteries.wear_per_kwh * np.abs(power) * moment.hours
+    end = moment.stored_kwh + stored_change(moment.batteries, power, moment.hours)
+    return power, energy_cost(moment, net_kwh) + wear + value(values, step, end)
+
+
+def stored_change(batteries: Batteries, battery_kw: F64, hours: float) -> F64:
+    """(S,) change of the stored energy in kWh when the batteries run at `battery_kw` for `hours`."""
+    factor = np.where(battery_kw > 0, batteries.charge_efficiency_ratio, 1.0 / batteries.discharge_efficiency_ratio)
+    return np.asarray(battery_kw * hours * factor)

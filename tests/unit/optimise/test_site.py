@@ -1,0 +1,130 @@
+"""The site optimiser is exact: against HiGHS, by its own policy, and by the independent checker."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
+from powerflock.optimise.check import check_plan
+from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.site import lowest_convex_price, ramp_change, solve
+from tests.unit.optimise.reference import optimal_cost, random_problems
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_plans_cost_exactly_what_highs_finds(seed: int) -> None:
+    homes, intervals = 60, 4 + seed
+    problems = random_problems(seed, homes, intervals)
+    plans = solve(problems)
+    referee = np.array([optimal_cost(problems, home) for home in range(homes)])
+    np.testing.assert_allclose(plans.cost, referee, rtol=1e-9, atol=1e-9)
+    assert check_plan(problems, plans.battery_kw, plans.cost) == []
+
+
+def test_a_day_of_five_minutes_costs_exactly_what_highs_finds() -> None:
+    problems = random_problems(7, 8, 288)
+    plans = solve(problems)
+    referee = [optimal_cost(problems, home) for home in range(8)]
+    np.testing.assert_allclose(plans.cost, referee, rtol=1e-9, atol=1e-9)
+    assert check_plan(problems, plans.battery_kw, plans.cost) == []
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_the_policy_is_optimal_from_any_state_of_charge(seed: int, share: float) -> None:
+    problems = random_problems(seed, 6, 12)
+    keep = problems.intervals
+    policies = solve(problems, keep=keep).policies
+    cells = problems.batteries
+    start = cells.floor_kwh + share * (cells.capacity_kwh - cells.floor_kwh)
+    elsewhere = solve(dataclasses.replace(problems, stored_kwh=start), keep=keep)
+    for home in range(problems.homes):
+        stored = start[home]
+        for step in range(keep):
+            ramp = np.concatenate(
+                [[policies.most_kwh[home, step]], policies.start[home, step], policies.length[home, step]]
+            )
+            stored += ramp_change(ramp, stored)
+        into = np.maximum(elsewhere.battery_kw[home], 0) * cells.charge_efficiency_ratio[home]
+        out = np.minimum(elsewhere.battery_kw[home], 0) / cells.discharge_efficiency_ratio[home]
+        assert stored == pytest.approx(start[home] + ((into + out) * problems.hours).sum(), abs=1e-8)
+
+
+def test_blocks_on_an_executor_give_the_same_bits() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    problems = random_problems(3, 100, 48)
+    with ThreadPoolExecutor(2) as pool:
+        threaded = solve(problems, keep=6, mapper=pool.map, block=17)
+    alone = solve(problems, keep=6)
+    np.testing.assert_array_equal(threaded.cost, alone.cost)
+    np.testing.assert_array_equal(threaded.battery_kw, alone.battery_kw)
+
+
+def test_export_above_import_price_is_refused_loudly() -> None:
+    problems = random_problems(1, 3, 6)
+    swapped = dataclasses.replace(problems, export_per_kwh=problems.import_per_kwh + 0.01)
+    with pytest.raises(NotConvex, match="home 0, interval 5"):
+        solve(swapped)
+
+
+def test_a_price_so_negative_that_losses_pay_is_refused_and_the_bound_named_is_accepted() -> None:
+    problems = random_problems(1, 30, 6)
+    deep = dataclasses.replace(problems, coordination_per_kwh=np.full(6, -5.0))
+    with pytest.raises(NotConvex, match="negative"):
+        solve(deep)
+    raised = dataclasses.replace(deep, coordination_per_kwh=np.maximum(-5.0, lowest_convex_price(deep)))
+    plans = solve(raised)
+    for home in range(0, 30, 5):
+        assert plans.cost[home] == pytest.approx(optimal_cost(raised, home), rel=1e-9, abs=1e-9)
+
+
+def test_a_connection_limit_below_the_load_is_infeasible_by_name() -> None:
+    problems = random_problems(1, 3, 6)
+    tight = dataclasses.replace(problems.batteries, import_limit_kw=np.zeros(3), discharge_limit_kw=np.zeros(3))
+    with pytest.raises(Infeasible, match="home"):
+        solve(dataclasses.replace(problems, batteries=tight, net_load_kw=np.ones((3, 6))))
+
+
+def _with(problems: SiteProblems, field: str, value: float) -> SiteProblems:
+    if hasattr(problems.batteries, field):
+        column = getattr(problems.batteries, field).copy()
+        column[2] = value
+        return dataclasses.replace(problems, batteries=dataclasses.replace(problems.batteries, **{field: column}))
+    column = getattr(problems, field).copy()
+    column[2] = value
+    return dataclasses.replace(problems, **{field: column})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("net_load_kw", np.nan), ("stored_kwh", np.nan), ("stored_kwh", 1e3), ("floor_kwh", 1e3),
+        ("charge_limit_kw", -1.0), ("charge_efficiency_ratio", -0.5), ("discharge_efficiency_ratio", 1.5),
+        ("wear_per_kwh", np.inf),
+    ],
+)  # fmt: skip
+def test_bad_input_names_the_home_and_the_field(field: str, value: float) -> None:
+    with pytest.raises(InvalidInput, match=rf"home 2.*{field}"):
+        solve(_with(random_problems(1, 5, 6), field, value))
+
+
+def test_wrong_shapes_name_the_column() -> None:
+    problems = random_problems(1, 5, 6)
+    with pytest.raises(InvalidInput, match="shape of coordination_per_kwh"):
+        solve(dataclasses.replace(problems, coordination_per_kwh=np.zeros(5)))
+
+
+def test_the_checker_sees_a_plan_that_cheats() -> None:
+    problems = random_problems(5, 20, 12)
+    plans = solve(problems)
+    power = plans.battery_kw.copy()
+    power[3, 2] -= 30.0
+    rules = {finding.rule for finding in check_plan(problems, power, plans.cost)}
+    assert {"discharge limit", "reserve", "cost"} <= rules
+    assert all(3 in finding.homes for finding in check_plan(problems, power, plans.cost))
