@@ -1,0 +1,224 @@
+"""What the API says, as msgspec Structs: the JSON of every response has exactly these fields.
+
+Invariants: `_mw`, `_mwh`, `_per_mwh` are generation-positive (the market's sign, + = export to the grid); `_kw`,
+`_kwh` are passive (+ = into the site); ratios are 0–1; times are RFC 3339 UTC text unless named `_us`. Unknown is null,
+never zero: a float NaN encodes as null, so a view may hand over NaN or None. Must not know FastAPI or where the numbers
+come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from powerflock.domain.outcomes import Outcome
+
+Number = float | None
+Phase = Literal["recovering", "waiting", "running"]
+FreshnessName = Literal["fresh", "stale", "silent"]
+FRESHNESS_NAMES: tuple[FreshnessName, ...] = ("fresh", "stale", "silent")
+
+
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plant as the market sees it, MW, + = export; `target_mw` is null when there is no award."""
+
+    target_mw: Number
+    delivered_mw: Number
+    up_mw: Number
+    down_mw: Number
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All batteries together."""
+
+    stored_mwh: Number
+    capacity_mwh: Number
+    soc_ratio: Number
+
+
+class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many sites are known now; `ratio` is fresh of all, null with no sites."""
+
+    fresh: int
+    stale: int
+    silent: int
+    ratio: Number
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The market's price, A$/MWh, and the plant's own clearing (coordination) price, A$/kWh."""
+
+    spot_per_mwh: Number
+    clearing_per_kwh: Number
+
+
+class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`quantity_mw` more generation is offered at `price_per_mwh` or above."""
+
+    price_per_mwh: float
+    quantity_mw: float
+
+
+class Bid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One interval's bid: output is `base_mw` below the first band and grows band by band; bands ascend in price."""
+
+    interval_start: str
+    bands: Sequence[Band]
+    base_mw: float
+    award_mw: Number
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The market account since the start; money in `currency`, + = to the fleet; `owner_payments` is paid out of it."""
+
+    intervals: int
+    awarded_mwh: Number
+    delivered_mwh: Number
+    market_revenue: Number
+    owner_payments: Number
+    fleet_margin: Number
+    currency: str = "A$"
+
+
+class Ring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the plant itself is doing."""
+
+    readings_per_s: Number
+    tick_ms: Number
+    plan_ms: Number
+    log_entries: int
+    started: str
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the console's head shows, once a second."""
+
+    time: str
+    utc_offset_minutes: int
+    speed: float
+    simulated: bool
+    price_source: str
+    generated_prices: bool
+    phase: Phase
+    interval_start: str
+    interval_end: str
+    sites: int
+    output: Output
+    battery: Storage
+    coverage: Coverage
+    price: Price
+    bid: Bid | None
+    account: Account
+    ring: Ring
+
+
+class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Equally long columns, oldest first, `time_us` strictly increasing; at most about 2,000 rows."""
+
+    time_us: Sequence[int]
+    target_mw: Sequence[Number]
+    delivered_mw: Sequence[Number]
+    up_mw: Sequence[Number]
+    down_mw: Sequence[Number]
+    soc_ratio: Sequence[Number]
+    coverage_ratio: Sequence[Number]
+    spot_per_mwh: Sequence[Number]
+
+
+class SiteRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One site in a list; `power_kw` is the net at the grid, `up_kw` what it can still give, `down_kw` take."""
+
+    site: str
+    feeder: str
+    region: str
+    freshness: FreshnessName
+    age_s: Number
+    power_kw: Number
+    battery_kw: Number
+    solar_kw: Number
+    load_kw: Number
+    soc_ratio: Number
+    up_kw: Number
+    down_kw: Number
+
+
+class SitePage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sites in order of id; `total` counts all that match; `next_page_token` is null on the last page."""
+
+    sites: Sequence[SiteRow]
+    total: int
+    next_page_token: str | None
+
+
+class SiteDetail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One site with its owner's terms, the command in force, and `why`: sentences in the owner's terms."""
+
+    now: SiteRow
+    stored_kwh: Number
+    capacity_kwh: Number
+    reserve_ratio: Number
+    tariff: str
+    import_per_kwh: Number
+    export_per_kwh: Number
+    setpoint_kw: Number
+    setpoint_price_per_kwh: Number
+    setpoint_expires: str | None
+    why: Sequence[str]
+
+
+class GroupRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One group; `level` is 0 for the portfolio, 1 a region, 2 a feeder; parents precede children."""
+
+    group: str
+    parent: str | None
+    level: int
+    sites: int
+    power_kw: Number
+    std_kw: Number
+    stored_kwh: Number
+    capacity_kwh: Number
+    up_kw: Number
+    down_kw: Number
+    coverage: Coverage
+
+
+class BidRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One interval's bid as placed, and the price that decided it."""
+
+    interval_start: str
+    interval_end: str
+    bands: Sequence[Band]
+    base_mw: float
+    award_mw: Number
+    spot_per_mwh: Number
+
+
+class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One settled interval."""
+
+    interval_start: str
+    interval_end: str
+    awarded_mwh: Number
+    delivered_mwh: Number
+    spot_per_mwh: Number
+    market_revenue: Number
+    owner_payments: Number
+    fleet_margin: Number
+    currency: str = "A$"
+
+
+class EnrolResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The devices' tokens by site, and what became of each site of the request."""
+
+    tokens: dict[str, str]
+    outcome: Outcome
+
+
+class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`live`: the process works; `ready`: it may serve totals; `checks` says why not, by part."""
+
+    live: bool
+    ready: bool
+    checks: dict[str, str]
