@@ -1,0 +1,96 @@
+"""Honest baselines: the 7-day mean by half-hour with recent-error correction, and clear-sky scaled for solar.
+
+Every model reads history through `AsOf` only. Passive signs: solar power is ≤ 0. Times are interval starts in µs UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pvlib.clearsky import haurwitz
+from pvlib.solarposition import get_solarposition
+
+from powerflock.domain.arrays import F64, I32, I64
+from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.site import SLOTS_PER_DAY
+from powerflock.forecast.history import SLOT_US, AsOf
+
+ERROR_HALF_LIFE_HOURS = 1.0
+ERROR_MEMORY_HOURS = 1 / 12
+_TYPICAL_LOAD = np.array([
+    0.62, 0.58, 0.55, 0.53, 0.52, 0.52, 0.52, 0.53, 0.54, 0.56, 0.60, 0.68, 0.80, 0.94, 1.02, 1.02,
+    0.98, 0.94, 0.90, 0.88, 0.87, 0.87, 0.87, 0.88, 0.88, 0.88, 0.88, 0.89, 0.92, 0.96, 1.02, 1.12,
+    1.24, 1.38, 1.54, 1.68, 1.78, 1.82, 1.78, 1.70, 1.60, 1.50, 1.38, 1.26, 1.12, 0.96, 0.80, 0.70,
+])  # fmt: skip
+
+
+@dataclass(slots=True)
+class RecentError:
+    """How far the base forecast has been off lately, (S,): an exponential mean over about five minutes."""
+
+    value: F64
+
+    def update(self, actual: F64, base: F64, hours: float) -> None:
+        """Blend in `actual − base` (S,) seen over the last `hours`; unknown values leave the error as it is."""
+        weight = 1.0 - 0.5 ** (hours / ERROR_MEMORY_HOURS * 2)
+        seen = actual - base
+        self.value = np.where(np.isfinite(seen), self.value + weight * (seen - self.value), self.value)
+
+    def ahead(self, lead_hours: F64) -> F64:
+        """(S, T) the error expected `lead_hours` (T,) from now: it halves every hour."""
+        return np.asarray(self.value[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / ERROR_HALF_LIFE_HOURS))
+
+
+def typical_load_kw(daily_load_kwh: F64, utc_offset_minutes: I32) -> F64:
+    """(48, S) a household's usual day by UTC half-hour, scaled to `daily_load_kwh` (S,): the prior before any history."""
+    shape = _TYPICAL_LOAD / _TYPICAL_LOAD.sum() * 2
+    local = (np.arange(SLOTS_PER_DAY)[:, None] + utc_offset_minutes[None, :] // 30) % SLOTS_PER_DAY
+    return np.asarray(shape[local] * daily_load_kwh)
+
+
+def base_load_kw(history: AsOf, prior_kw: F64, times_us: I64) -> F64:
+    """(S, T) the 7-day mean of the time's half-hour, or the `prior_kw` (48, S) where a slot has no history."""
+    mean = history.by_time_of_day()
+    table = np.where(np.isfinite(mean), mean, prior_kw)
+    return np.ascontiguousarray(table[(times_us // SLOT_US) % SLOTS_PER_DAY].T)
+
+
+def clear_sky_ratio(latitude: F64, longitude: F64, times_us: I64) -> F64:
+    """(L, T) clear-sky horizontal irradiance over 1 kW/m² at L places: Haurwitz (1945) through pvlib."""
+    stamps = pd.DatetimeIndex(times_us.astype("datetime64[us]"), tz="UTC")
+    rows = [
+        haurwitz(get_solarposition(stamps, lat, lon)["apparent_zenith"])["ghi"].to_numpy() / 1000.0
+        for lat, lon in zip(latitude, longitude, strict=True)
+    ]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), times_us.size)
+
+
+def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, prior: float = 0.75) -> F64:
+    """(S,) what each roof gave over the last week per unit of clear sky and kW installed; `prior` before any history.
+
+    `clear_sky` (L, 7, 48) at the history's slots; `place` (S,) row of `clear_sky`; `solar_kw` (S,).
+    """
+    known = np.isfinite(history.mean)
+    given = -np.where(known, history.mean, 0.0).sum(axis=(0, 1))
+    possible = np.einsum("sdk,dks->s", clear_sky[place], known) * solar_kw
+    enough = possible > solar_kw
+    return np.where(enough, np.clip(given / np.where(enough, possible, 1.0), 0.0, 1.5), prior)
+
+
+def base_solar_kw(yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32) -> F64:
+    """(S, T) expected solar power, passive (≤ 0): yield × installed kW × clear sky at the site's place, `clear_sky` (L, T)."""
+    return np.asarray(-(yield_ratio * solar_kw)[:, None] * clear_sky[place])
+
+
+def base_price_per_mwh(history: AsOf, times_us: I64, fallback: float) -> F64:
+    """(T,) the 7-day median of the time's half-hour; `fallback` where a slot has no history. One series."""
+    median = history.median_by_time_of_day()[:, 0]
+    table = np.where(np.isfinite(median), median, fallback)
+    return np.asarray(table[(times_us // SLOT_US) % SLOTS_PER_DAY])
+
+
+def lead_hours(times_us: I64, now_us: int) -> F64:
+    """(T,) hours from now to each time."""
+    return np.asarray((times_us - now_us) / MICROS_PER_HOUR)
