@@ -1,0 +1,86 @@
+"""Reading a running plant's REST API from the command line, with the standard library alone.
+
+Invariants: a plant that does not answer is `Unreachable`; a refusal keeps the plant's own words. Must not know how the
+plant makes its answers: it reads JSON objects and hands them on.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPException
+from typing import TypeAlias
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from powerflock.domain.errors import InvalidInput, PowerflockError
+
+Object: TypeAlias = dict[str, object]
+TIMEOUT_S = 10.0
+PAGE = 500
+
+
+class Unreachable(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """No plant answers at the address."""
+
+    code = "unreachable"
+
+
+def sites(plant: str, *, limit: int, freshness: str | None = None, search: str | None = None) -> list[Object]:
+    """At most `limit` sites, page by page; passive kW. `Unreachable`, or `InvalidInput` with the plant's reason."""
+    rows: list[Object] = []
+    token: object = None
+    while len(rows) < limit:
+        query = {"limit": min(PAGE, limit - len(rows)), "page_token": token, "freshness": freshness, "search": search}
+        page = _get(plant, "/api/v1/sites", query)
+        rows += _objects(page, "sites")
+        token = page.get("next_page_token") if isinstance(page, dict) else None
+        if token is None:
+            break
+    return rows
+
+
+def bids(plant: str, *, limit: int) -> list[Object]:
+    """At most `limit` bids, newest first; generation-positive MW. Errors as `sites`."""
+    return _objects(_get(plant, "/api/v1/bids", {"limit": limit}), "bids")
+
+
+def _get(plant: str, path: str, query: dict[str, object]) -> object:
+    if urlsplit(plant).scheme not in {"http", "https"}:
+        raise InvalidInput("--url", plant, "must be an http or https address", "For example http://127.0.0.1:8740.")
+    given = {key: value for key, value in query.items() if value is not None}
+    request = Request(f"{plant.rstrip('/')}{path}?{urlencode(given)}", headers={"Accept": "application/json"})  # noqa: S310 - the scheme is checked above
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+            return json.loads(answer.read())
+    except HTTPError as error:
+        detail = _problem(error)
+        if 400 <= error.code < 500:
+            raise InvalidInput(
+                f"request to {plant}{path}", urlencode(given), f"refused by the plant: {detail}"
+            ) from error
+        raise PowerflockError(f"The plant at {plant} failed with status {error.code}: {detail}") from error
+    except (URLError, HTTPException, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise Unreachable(
+            f"No plant answers at {plant} ({reason}). Start one with `powerflock up`, or give --url."
+        ) from error
+    except ValueError as error:
+        raise Unreachable(
+            f"What answers at {plant} is not a plant: {path} is not JSON. Give the right --url."
+        ) from error
+
+
+def _problem(error: HTTPError) -> str:
+    try:
+        body = json.loads(error.read())
+    except (ValueError, OSError):
+        return str(error.reason)
+    return str(body.get("detail") or body.get("title") or error.reason) if isinstance(body, dict) else str(error.reason)
+
+
+def _objects(body: object, name: str) -> list[Object]:
+    rows = body.get(name) if isinstance(body, dict) else body
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Unreachable(f"What answers is not a plant: its answer has no list of {name}. Give the right --url.")
+    return rows
