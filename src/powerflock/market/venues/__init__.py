@@ -1,0 +1,1 @@
+"""The markets that a plant can meet."""
