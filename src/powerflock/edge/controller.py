@@ -2,7 +2,7 @@
 
 The ladder: a command valid now → follow it at the connection point; otherwise → self-consumption. Safety comes last.
 Invariants: never discharges below the owner's reserve, never charges above capacity, never exceeds the battery's
-limits; connection limits are kept as far as the battery can. Passive signs. Pure: time and state come in, power goes out.
+limits; connection limits are kept as far as the battery can. Passive signs. Pure: state comes in, power goes out.
 """
 
 from __future__ import annotations
