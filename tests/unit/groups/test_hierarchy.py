@@ -1,0 +1,42 @@
+"""Groups keep their ids while the fleet grows, whatever the order of its sites."""
+
+from __future__ import annotations
+
+from powerflock.domain.registry import SiteTable
+from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
+from tests.unit.twins.fleet import home, table_of
+
+FIRST = [home("a", feeder="f1", region="VIC1"), home("b", feeder="f2", region="NSW1"), home("c", feeder="f1")]
+
+
+def test_feeders_hang_in_regions_and_regions_in_the_portfolio() -> None:
+    tree = Hierarchy.of([table_of(FIRST)])
+    assert tree.names == ("portfolio", "VIC1", "VIC1/f1", "NSW1", "NSW1/f2")
+    assert tree.parent.tolist() == [-1, PORTFOLIO, 1, PORTFOLIO, 3]
+    assert tree.level.tolist() == [Level.PORTFOLIO, Level.REGION, Level.FEEDER, Level.REGION, Level.FEEDER]
+    assert tree.feeder_of_site[0].tolist() == [2, 4, 2]
+
+
+def test_ids_stay_when_the_fleet_grows() -> None:
+    tree = Hierarchy.of([table_of(FIRST), SiteTable.empty()])
+    grown = tree.grow([table_of([*FIRST, home("d", feeder="f9")]), table_of([home("e", feeder="f2", region="NSW1")])])
+    assert grown.names[: tree.groups] == tree.names
+    assert grown.names[tree.groups :] == ("VIC1/f9",)
+    assert [grown.names[i] for i in grown.feeder_of_site[0]] == ["VIC1/f1", "NSW1/f2", "VIC1/f1", "VIC1/f9"]
+    assert [grown.names[i] for i in grown.feeder_of_site[1]] == ["NSW1/f2"]
+
+
+def test_feeders_of_one_name_in_two_regions_are_two_groups() -> None:
+    tree = Hierarchy.of([table_of([home("a", region="VIC1"), home("b", region="NSW1")])])
+    assert len(set(tree.feeder_of_site[0].tolist())) == 2
+
+
+def test_a_slash_in_a_name_does_not_confuse_groups() -> None:
+    sites = [home("a", region="x/y", feeder="z"), home("b", region="x", feeder="y/z"), home("c", region="x/y/z")]
+    tree = Hierarchy.of([table_of(sites)])
+    assert len(set(tree.feeder_of_site[0].tolist())) == 3
+    assert len(set(tree.names)) == tree.groups
+
+
+def test_a_plant_without_sites_has_its_portfolio() -> None:
+    assert Hierarchy.of([SiteTable.empty()]).names == ("portfolio",)
