@@ -175,7 +175,9 @@ def _clearness(rng: np.random.Generator, fit: Parameters, days: int) -> F64:
     """Clearness of each day, (days,): AR(1) through the fitted deciles."""
     level = _persistent(rng, 1.0, fit.clearness_keep, days, rows=1)[0]
     rank = np.array([0.5 * (1.0 + math.erf(value / math.sqrt(2.0))) for value in level])
-    return np.interp(rank, np.linspace(0.0, 1.0, len(fit.clearness_quantiles)), fit.clearness_quantiles)
+    deciles = np.linspace(0.0, 1.0, len(fit.clearness_quantiles))
+    clearness: F64 = np.interp(rank, deciles, fit.clearness_quantiles)
+    return clearness
 
 
 def _persistent(rng: np.random.Generator, spread: float, keep: float, steps: int, rows: int = HOMES_PER_FEEDER) -> F64:
