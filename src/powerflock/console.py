@@ -33,9 +33,8 @@ def print_table(rows: Sequence[Mapping[str, object]], *, title: str) -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(row[name]) for name in names))
-    console = Console(file=sys.stdout, markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.measure(table).maximum, 20)
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(file=sys.stdout, markup=False, highlight=False, width=width)
     console.print(table)
 
 

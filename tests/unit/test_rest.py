@@ -1,0 +1,93 @@
+"""Reading a plant from outside: all pages, the plant's own words on a refusal, and a clear word where there is none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from powerflock import cli, rest
+from powerflock.domain.errors import InvalidInput, PowerflockError
+
+
+class Plant(BaseHTTPRequestHandler):
+    """Answers as a plant does, with three sites on pages of at most two."""
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if query.get("freshness") == "rotten":
+            self.answer(400, {"title": "Bad input", "detail": "freshness is 'rotten'"})
+        elif query.get("search") == "broken":
+            self.answer(500, {"title": "Failed"})
+        elif query.get("search") == "strange":
+            self.answer(200, {"hello": 1})
+        elif query.get("search") == "text":
+            self.answer(200, None, b"<html>")
+        elif url.path == "/api/v1/bids":
+            bands = [{"price_per_mwh": 300.0, "quantity_mw": 0.25}]
+            self.answer(200, [{"interval_start": "2025-01-01T00:00:00Z", "bands": bands, "award_mw": None}])
+        else:
+            start, count = int(query.get("page_token", 0)), min(2, int(query["limit"]))
+            names = ["a", "b", "c"][start : start + count]
+            token = str(start + count) if start + count < 3 else None
+            rows = [{"site": name, "power_kw": 1.5, "soc_ratio": None} for name in names]
+            self.answer(200, {"sites": rows, "total": 3, "next_page_token": token})
+
+    def answer(self, status: int, body: object, raw: bytes | None = None) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode() if raw is None else raw)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def plant() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Plant) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_all_pages_are_read(plant: str) -> None:
+    assert [row["site"] for row in rest.sites(plant, limit=10)] == ["a", "b", "c"]
+
+
+def test_no_more_than_asked_for(plant: str) -> None:
+    assert [row["site"] for row in rest.sites(plant, limit=1)] == ["a"]
+
+
+def test_a_refusal_keeps_the_plants_words(plant: str) -> None:
+    with pytest.raises(InvalidInput, match="freshness is 'rotten'"):
+        rest.sites(plant, limit=1, freshness="rotten")
+
+
+def test_a_failing_plant_is_reached_but_failed(plant: str) -> None:
+    with pytest.raises(PowerflockError, match="status 500: Failed") as caught:
+        rest.sites(plant, limit=1, search="broken")
+    assert not isinstance(caught.value, rest.Unreachable | InvalidInput)
+
+
+@pytest.mark.parametrize("search", ["strange", "text"])
+def test_something_else_on_the_port_is_no_plant(plant: str, search: str) -> None:
+    with pytest.raises(rest.Unreachable, match="not a plant"):
+        rest.sites(plant, limit=1, search=search)
+
+
+def test_lists_are_shown_as_tables_and_as_json(plant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["sites", "list", "--url", plant]) == 0
+    shown = capsys.readouterr().out
+    assert "+ = into the site" in shown
+    assert "–" in shown
+    assert cli.run(["sites", "list", "--url", plant, "--json"]) == 0
+    assert [row["site"] for row in json.loads(capsys.readouterr().out)] == ["a", "b", "c"]
+    assert cli.run(["bids", "list", "--url", plant]) == 0
+    assert "0.25@300" in capsys.readouterr().out
