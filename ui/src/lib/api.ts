@@ -1,0 +1,69 @@
+// The API's JSON, by hand from src/powerflock/api/models.py: same names, same order. null is "unknown", never zero.
+// *_mw, *_mwh, *_per_mwh: + = export to the grid. *_kw, *_kwh: + = into the site. Ratios are 0–1. Times are RFC 3339 UTC.
+export type Num = number | null;
+export type Phase = "recovering" | "waiting" | "running";
+export type Freshness = "fresh" | "stale" | "silent";
+
+export interface Output { target_mw: Num; delivered_mw: Num; up_mw: Num; down_mw: Num }
+export interface Storage { stored_mwh: Num; capacity_mwh: Num; soc_ratio: Num }
+export interface Coverage { fresh: number; stale: number; silent: number; ratio: Num }
+export interface Price { spot_per_mwh: Num; clearing_per_kwh: Num }
+export interface Band { price_per_mwh: number; quantity_mw: number }
+export interface Bid { interval_start: string; bands: Band[]; base_mw: number; award_mw: Num }
+export interface Account {
+  intervals: number; awarded_mwh: Num; delivered_mwh: Num;
+  market_revenue: Num; owner_payments: Num; fleet_margin: Num; currency: string;
+}
+export interface Ring { readings_per_s: Num; tick_ms: Num; plan_ms: Num; log_entries: number; started: string }
+export interface State {
+  time: string; utc_offset_minutes: number; speed: number; simulated: boolean;
+  price_source: string; generated_prices: boolean; phase: Phase;
+  interval_start: string; interval_end: string; sites: number;
+  output: Output; battery: Storage; coverage: Coverage; price: Price;
+  bid: Bid | null; account: Account; ring: Ring;
+}
+export interface History {
+  time_us: number[]; target_mw: Num[]; delivered_mw: Num[]; up_mw: Num[]; down_mw: Num[];
+  soc_ratio: Num[]; coverage_ratio: Num[]; spot_per_mwh: Num[];
+}
+export interface SiteRow {
+  site: string; feeder: string; region: string; freshness: Freshness; age_s: Num;
+  power_kw: Num; battery_kw: Num; solar_kw: Num; load_kw: Num; soc_ratio: Num; up_kw: Num; down_kw: Num;
+}
+export interface SitePage { sites: SiteRow[]; total: number; next_page_token: string | null }
+export interface SiteDetail {
+  now: SiteRow; stored_kwh: Num; capacity_kwh: Num; reserve_ratio: Num;
+  tariff: string; import_per_kwh: Num; export_per_kwh: Num;
+  setpoint_kw: Num; setpoint_price_per_kwh: Num; setpoint_expires: string | null; why: string[];
+}
+export interface GroupRow {
+  group: string; parent: string | null; level: number; sites: number;
+  power_kw: Num; std_kw: Num; stored_kwh: Num; capacity_kwh: Num; up_kw: Num; down_kw: Num; coverage: Coverage;
+}
+export interface AccountRow {
+  interval_start: string; interval_end: string; awarded_mwh: Num; delivered_mwh: Num; spot_per_mwh: Num;
+  market_revenue: Num; owner_payments: Num; fleet_margin: Num; currency: string;
+}
+
+const BASE = "/api/v1";
+export const STREAM = `${BASE}/stream`;
+
+async function get<T>(path: string, query: Record<string, string | number | null> = {}): Promise<T> {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== "");
+  const search = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]));
+  const answer = await fetch(`${BASE}${path}${given.length ? `?${search}` : ""}`, { signal: AbortSignal.timeout(10_000) });
+  if (!answer.ok) {
+    const problem = (await answer.json().catch(() => null)) as { detail?: string } | null;
+    throw new Error(problem?.detail ?? `The server answered ${answer.status}.`);
+  }
+  return (await answer.json()) as T;
+}
+
+export const api = {
+  history: (minutes: number) => get<History>("/history", { minutes }),
+  groups: () => get<GroupRow[]>("/groups"),
+  accounts: (limit: number) => get<AccountRow[]>("/accounts", { limit }),
+  site: (site: string) => get<SiteDetail>(`/sites/${encodeURIComponent(site)}`),
+  sites: (limit: number, page_token: string | null, freshness: Freshness | null, search: string) =>
+    get<SitePage>("/sites", { limit, page_token, freshness, search }),
+};

@@ -1,0 +1,68 @@
+// Numbers and times as text. Unknown is "–", minus is a real minus, and digits are fixed so that nothing jumps.
+export const UNKNOWN = "–";
+
+const formats = new Map<string, Intl.NumberFormat>();
+
+function format(digits: number, signed: boolean): Intl.NumberFormat {
+  const key = `${digits}${signed}`;
+  let made = formats.get(key);
+  if (!made) {
+    const fixed = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    made = new Intl.NumberFormat("en-AU", { ...fixed, signDisplay: signed ? "exceptZero" : "negative" });
+    formats.set(key, made);
+  }
+  return made;
+}
+
+export function known(value: number | null | undefined): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+export function number(value: number | null | undefined, digits = 0, signed = false): string {
+  return known(value) ? format(digits, signed).format(value).replace("-", "−") : UNKNOWN;
+}
+
+export function percent(ratio: number | null | undefined, digits = 0): string {
+  return known(ratio) ? `${number(ratio * 100, digits)}%` : UNKNOWN;
+}
+
+/** Money with its sign before the currency: −A$12.30. */
+export function money(value: number | null | undefined, currency: string, digits = 2): string {
+  return known(value) ? `${value < 0 ? "−" : ""}${currency}${number(Math.abs(value), digits)}` : UNKNOWN;
+}
+
+/** Decimals that show a thousandth of the plant's range or so: small fleets get kW steps, large ones fewer digits. */
+export function mwDigits(rangeMw: number | null): number {
+  if (!known(rangeMw)) return 2;
+  return rangeMw < 2 ? 3 : rangeMw < 200 ? 2 : 1;
+}
+
+/** A date whose UTC fields read as local time at the plant. */
+export function atPlant(time: string | number, offsetMinutes: number): Date {
+  return new Date((typeof time === "number" ? time : Date.parse(time)) + offsetMinutes * 60_000);
+}
+
+export function hoursMinutes(time: string | number, offsetMinutes: number): string {
+  return atPlant(time, offsetMinutes).toISOString().slice(11, 16);
+}
+
+export function clock(time: string, offsetMinutes: number): string {
+  return atPlant(time, offsetMinutes).toISOString().slice(11, 19);
+}
+
+export function day(time: string, offsetMinutes: number): string {
+  const style = { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" } as const;
+  return new Intl.DateTimeFormat("en-AU", style).format(atPlant(time, offsetMinutes));
+}
+
+export function utcOffset(minutes: number): string {
+  const size = Math.abs(minutes);
+  const hours = String(Math.floor(size / 60)).padStart(2, "0");
+  return `UTC${minutes < 0 ? "−" : "+"}${hours}:${String(size % 60).padStart(2, "0")}`;
+}
+
+export function duration(seconds: number | null): string {
+  if (!known(seconds)) return UNKNOWN;
+  if (seconds < 120) return `${number(seconds)} s`;
+  return seconds < 7200 ? `${number(seconds / 60)} min` : `${number(seconds / 3600, 1)} h`;
+}
