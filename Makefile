@@ -24,11 +24,12 @@ page: environment ## build the page from ui/ where it changed
 up: page ## run a demo plant with simulated homes; ARGS="--homes 200 --port 9000" to change it
 	@exec $(BIN)/powerflock up --demo --data-dir var/plant $(ARGS)
 
-lint: environment ## ruff, format, types, layers
+lint: environment ## ruff, format, types, layers, the page's own checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/build_ui.py --check
 
 test: setup page ## every check and every test; ARGS="-k name" to choose among the tests
 	@$(MAKE) --no-print-directory lint

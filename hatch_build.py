@@ -92,23 +92,40 @@ def build_ui(root: Path = ROOT, *, force: bool = False) -> bool:
 
     Runs `npm ci` then `npm run build` in `ui/`, whose configuration writes to `STATIC`.
     """
-    ui, static = root / "ui", root / STATIC
-    if not (ui / "package.json").is_file():
-        message = f"{ui / 'package.json'} is missing: there are no sources to build the page from"
-        raise UiBuildError(message)
+    ui, static = _sources(root), root / STATIC
     if is_current(root) and not force:
         return False
-    where = find_node()
-    if where is None:
-        needed = ".".join(map(str, NODE_AT_LEAST))
-        message = f"no Node {needed} or newer: install Debian's nodejs and npm, or `pip install '{NODE_WHEEL}'`"
-        raise UiBuildError(message)
+    where = _node()
     digest = sources_digest(ui)
     _npm(where, ui, "ci", "--no-audit", "--no-fund", "--loglevel=error")
     _npm(where, ui, "run", "--silent", "build")
     check_page(static)
     (static / ".built-from").write_text(digest)
     return True
+
+
+def check_ui(root: Path = ROOT) -> None:
+    """Run the page's own checks (`npm run check`: types and markup); `UiBuildError` where they fail."""
+    ui, where = _sources(root), _node()
+    if not (ui / "node_modules").is_dir():
+        _npm(where, ui, "ci", "--no-audit", "--no-fund", "--loglevel=error")
+    _npm(where, ui, "run", "--silent", "check")
+
+
+def _sources(root: Path) -> Path:
+    if not (root / "ui" / "package.json").is_file():
+        message = f"{root / 'ui' / 'package.json'} is missing: there are no sources to build the page from"
+        raise UiBuildError(message)
+    return root / "ui"
+
+
+def _node() -> Path:
+    where = find_node()
+    if where is None:
+        needed = ".".join(map(str, NODE_AT_LEAST))
+        message = f"no Node {needed} or newer: install Debian's nodejs and npm, or `pip install '{NODE_WHEEL}'`"
+        raise UiBuildError(message)
+    return where
 
 
 def _npm(where: Path, ui: Path, *arguments: str) -> None:

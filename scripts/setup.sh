@@ -7,6 +7,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export UV_PYTHON_DOWNLOADS=never
+# Trust what the machine trusts: many sit behind a proxy with a certificate of its own.
+[ ! -f /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS=1
+
 say() { printf 'setup: %s\n' "$*" >&2; }
 give_up() { say "$*"; exit 1; }
 
@@ -38,7 +42,7 @@ make_environment() {
   local python pinned
   python=$(find_python) || give_up "no Python 3.11 to 3.14 found: install it, on Debian with 'apt-get install python3 python3-venv'"
   if command -v uv >/dev/null; then
-    UV_PYTHON_DOWNLOADS=never uv venv --quiet --python "$python" .venv
+    uv venv --quiet --python "$python" .venv
     return
   fi
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
@@ -53,7 +57,7 @@ install_packages() {
   local uv=.venv/bin/uv
   [ -x "$uv" ] || uv=$(command -v uv) || { rm -rf .venv; make_environment; uv=.venv/bin/uv; }
   say "installing the packages of uv.lock into .venv"
-  UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --quiet
+  UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --quiet
 }
 
 install_browser() {

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import hatch_build
-from hatch_build import STATIC, UiBuildError, build_ui, check_page, find_node, is_current, node_version, sources_digest
+from hatch_build import (
+    STATIC,
+    UiBuildError,
+    build_ui,
+    check_page,
+    check_ui,
+    find_node,
+    is_current,
+    node_version,
+    sources_digest,
+)
+from tests.data import ROOT
 
 VITE = "const fs = require('fs'); fs.mkdirSync('../{out}', {{recursive: true}}); {write}"
 WRITE = "fs.writeFileSync('../{out}/index.html', '<title>x</title>')"
@@ -46,6 +61,16 @@ def test_a_build_that_fails_says_so(project: Path) -> None:
     (project / "ui" / "build.cjs").write_text("process.exit(3)")
     with pytest.raises(UiBuildError, match="ended with exit code"):
         build_ui(project)
+
+
+def test_the_pages_own_checks_count(project: Path) -> None:
+    package = project / "ui" / "package.json"
+    package.write_text(package.read_text().replace('"build":', '"check": "node check.cjs", "build":'))
+    (project / "ui" / "check.cjs").write_text("")
+    check_ui(project)
+    (project / "ui" / "check.cjs").write_text("process.exit(1)")
+    with pytest.raises(UiBuildError, match="npm run --silent check"):
+        check_ui(project)
 
 
 def test_no_sources_no_page(tmp_path: Path) -> None:
@@ -91,3 +116,35 @@ def test_installed_modules_do_not_count_as_sources(project: Path) -> None:
     (project / "ui" / "node_modules").mkdir()
     (project / "ui" / "node_modules" / "x.js").write_text("1")
     assert sources_digest(project / "ui") == before
+
+
+@pytest.fixture
+def sources(project: Path) -> Path:
+    """The project's own build files around a package that is otherwise empty."""
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, project / name)
+    (project / "src" / "powerflock").mkdir(parents=True)
+    (project / "src" / "powerflock" / "__init__.py").write_text("")
+    return project
+
+
+def build_wheel(sources: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(sources / "out")]
+    return subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_wheel_holds_the_page(sources: Path) -> None:
+    done = build_wheel(sources)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (sources / "out").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "powerflock/api/static/index.html" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_no_wheel_without_a_page(sources: Path) -> None:
+    (sources / "ui" / "build.cjs").write_text(VITE.format(out=STATIC, write=""))
+    done = build_wheel(sources)
+    assert done.returncode != 0
+    assert "a wheel without its page is not built" in done.stderr
+    assert not list((sources / "out").glob("*.whl"))
