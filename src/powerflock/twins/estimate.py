@@ -13,7 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from powerflock.domain.arrays import F64, I32, U8, Bools
+from powerflock.curve.jit import kernel
+from powerflock.domain.arrays import F64, I32, U8, Records
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.domain.registry import SiteTable
 from powerflock.twins.columns import Shard
@@ -25,6 +26,10 @@ class Freshness(IntEnum):
     FRESH = 0
     STALE = 1
     SILENT = 2
+
+
+_PACK_COLUMNS = 8
+_FLOW_COLUMNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,99 +69,48 @@ class SiteColumns:
     freshness: U8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reported:
-    """(S,) columns of one kind of device by site row; where `present` is false the site has none."""
-
-    present: Bools
-    power_kw: F64
-    energy_kwh: F64
-    charge_limit_kw: F64
-    discharge_limit_kw: F64
-    capacity_kwh: F64
-    age_us: F64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Battery:
-    """(S,) batteries carried to now; `stopped_h` hours ago they stopped, full or at the reserve (0: they go on)."""
-
-    power_kw: F64
-    stored_kwh: F64
-    capacity_kwh: F64
-    stopped_h: F64
-
-
 def observe(shard: Shard, now_us: int, settings: EstimateSettings) -> SiteColumns:
     """Every site of the shard at `now_us`."""
-    table = shard.table
-    meter = _reported(shard, table.meter_device, now_us)
-    solar = _reported(shard, table.solar_device, now_us)
-    reported = _reported(shard, table.battery_device, now_us)
-    battery = _carry(table, reported, settings)
-    age_us = np.maximum(np.maximum(meter.age_us, solar.age_us), reported.age_us)
-    meter_h = meter.age_us / MICROS_PER_HOUR
-    stopped_h = np.where(meter_h > battery.stopped_h, battery.stopped_h, 0.0)
-    meter_kw = meter.power_kw - np.where(stopped_h > 0.0, reported.power_kw, 0.0)
-    used_since = meter.power_kw * meter_h - np.where(stopped_h > 0.0, reported.power_kw * stopped_h, 0.0)
-    overdue_h = _overdue_h(meter.age_us, settings)
+    table, devices = shard.table, shard.devices
+    packs = np.zeros((_PACK_COLUMNS, table.sites))
+    _carry_batteries(
+        devices,
+        table.battery_device,
+        table.capacity_kwh,
+        table.charge_limit_kw,
+        table.discharge_limit_kw,
+        table.charge_efficiency_ratio,
+        table.discharge_efficiency_ratio,
+        table.reserve_kwh,
+        now_us,
+        settings.report_period_us,
+        packs,
+    )
+    reported_kw, battery_kw, stored_kwh, capacity_kwh, charge_kw, discharge_kw, stopped_h, battery_age_us = packs
+    flows = np.zeros((_FLOW_COLUMNS, table.sites))
+    _read_meters(devices, table.meter_device, table.solar_device, reported_kw, stopped_h, now_us, flows)
+    meter_kw, solar_kw, register_kwh, meter_age_us, solar_age_us = flows
+    age_us: F64 = np.maximum(np.maximum(meter_age_us, solar_age_us), battery_age_us)
+    overdue_h = _overdue_h(meter_age_us, settings)
+    net_load_kw = meter_kw - battery_kw
     return SiteColumns(
         table=table,
         meter_kw=meter_kw,
         meter_std_kw=settings.meter_drift_kw * np.sqrt(overdue_h),
-        battery_kw=battery.power_kw,
-        battery_std_kw=np.where(
-            reported.present, settings.battery_drift_kw * np.sqrt(_overdue_h(reported.age_us, settings)), 0.0
-        ),
-        solar_kw=solar.power_kw,
-        load_kw=meter_kw - battery.power_kw - solar.power_kw,
-        net_load_kw=meter_kw - battery.power_kw,
-        stored_kwh=battery.stored_kwh,
-        capacity_kwh=battery.capacity_kwh,
-        charge_limit_kw=_or(reported.charge_limit_kw, table.charge_limit_kw),
-        discharge_limit_kw=_or(reported.discharge_limit_kw, table.discharge_limit_kw),
-        register_kwh=meter.energy_kwh + used_since,
-        register_std_kwh=settings.meter_drift_kw * overdue_h**1.5 / np.sqrt(3.0),
+        battery_kw=battery_kw,
+        battery_std_kw=settings.battery_drift_kw * np.sqrt(_overdue_h(battery_age_us, settings)),
+        solar_kw=solar_kw,
+        load_kw=net_load_kw - solar_kw,
+        net_load_kw=net_load_kw,
+        stored_kwh=stored_kwh,
+        capacity_kwh=capacity_kwh,
+        charge_limit_kw=charge_kw,
+        discharge_limit_kw=discharge_kw,
+        register_kwh=register_kwh,
+        register_std_kwh=settings.meter_drift_kw * overdue_h * np.sqrt(overdue_h / 3.0),
         age_us=age_us,
         freshness=_freshness(age_us, settings),
     )
-
-
-def _reported(shard: Shard, device: I32, now_us: int) -> _Reported:
-    present: Bools = device >= 0
-    rows = shard.devices[np.maximum(device, 0)]
-    power = np.where(present, rows["power_kw"], 0.0).astype(np.float64)
-    age = np.where(present, np.maximum(now_us - rows["time_us"], 0), 0).astype(np.float64)
-    return _Reported(
-        present=present,
-        power_kw=power,
-        energy_kwh=np.where(present, rows["energy_kwh"], 0.0),
-        charge_limit_kw=np.where(present, rows["charge_limit_kw"], np.nan).astype(np.float64),
-        discharge_limit_kw=np.where(present, rows["discharge_limit_kw"], np.nan).astype(np.float64),
-        capacity_kwh=np.where(present, rows["capacity_kwh"], np.nan).astype(np.float64),
-        age_us=np.where(np.isnan(power), np.nan, age),
-    )
-
-
-def _carry(table: SiteTable, battery: _Reported, settings: EstimateSettings) -> _Battery:
-    """Let each battery go on at its last power until it would be full, or down to its reserve."""
-    power, stored = battery.power_kw, battery.energy_kwh
-    capacity = _or(battery.capacity_kwh, table.capacity_kwh)
-    filling = np.where(power > 0.0, power * table.charge_efficiency_ratio, power / table.discharge_efficiency_ratio)
-    bound = np.where(power > 0.0, np.maximum(capacity, stored), np.minimum(table.reserve_kwh, stored))
-    bound_h = np.divide(bound - stored, filling, out=np.full_like(filling, np.inf), where=filling != 0.0)
-    hours = battery.age_us / MICROS_PER_HOUR
-    stopped: Bools = (battery.age_us > settings.report_period_us) & (hours > bound_h)
-    return _Battery(
-        power_kw=np.where(stopped, 0.0, power),
-        stored_kwh=stored + filling * np.minimum(hours, bound_h),
-        capacity_kwh=capacity,
-        stopped_h=np.where(stopped, hours - bound_h, 0.0),
-    )
-
-
-def _or(reported: F64, nameplate: F64) -> F64:
-    return np.where(np.isnan(reported), nameplate, reported)
 
 
 def _overdue_h(age_us: F64, settings: EstimateSettings) -> F64:
@@ -164,5 +118,86 @@ def _overdue_h(age_us: F64, settings: EstimateSettings) -> F64:
 
 
 def _freshness(age_us: F64, settings: EstimateSettings) -> U8:
-    fresh, stale = age_us <= settings.stale_after_us, age_us <= settings.silent_after_us
-    return np.where(fresh, Freshness.FRESH, np.where(stale, Freshness.STALE, Freshness.SILENT)).astype(np.uint8)
+    known: U8 = np.full(age_us.size, Freshness.SILENT, np.uint8)
+    known[age_us <= settings.silent_after_us] = Freshness.STALE
+    known[age_us <= settings.stale_after_us] = Freshness.FRESH
+    return known
+
+
+@kernel
+def _age_us(power_kw: float, time_us: int, now_us: int) -> float:
+    """How long ago the power was known; NaN where it is not."""
+    return np.nan if np.isnan(power_kw) else max(float(now_us - time_us), 0.0)
+
+
+@kernel
+def _carry_batteries(
+    devices: Records,
+    battery_device: I32,
+    capacity_kwh: F64,
+    charge_limit_kw: F64,
+    discharge_limit_kw: F64,
+    charge_efficiency_ratio: F64,
+    discharge_efficiency_ratio: F64,
+    reserve_kwh: F64,
+    now_us: int,
+    report_period_us: int,
+    packs: F64,
+) -> None:
+    """Let each battery go on at its last power until it would be full, or down to its reserve; fills (8, S) `packs`.
+
+    Its rows: power as reported; power now; energy now; capacity; limits; hours since it must have stopped (0: it goes
+    on); age. All zero for a site without a battery.
+    """
+    for site in range(battery_device.size):
+        if battery_device[site] < 0:
+            continue
+        device = devices[battery_device[site]]
+        power, stored = np.float64(device.power_kw), device.energy_kwh
+        age = _age_us(power, device.time_us, now_us)
+        full = capacity_kwh[site] if np.isnan(device.capacity_kwh) else np.float64(device.capacity_kwh)
+        if power > 0.0:
+            filling, room = power * charge_efficiency_ratio[site], full - stored
+        else:
+            filling, room = power / discharge_efficiency_ratio[site], stored - reserve_kwh[site]
+        until = np.inf if filling == 0.0 else np.maximum(room, 0.0) / abs(filling)
+        hours = age / MICROS_PER_HOUR
+        stopped = hours > until and age > report_period_us
+        packs[0, site] = power
+        packs[1, site] = 0.0 if stopped else power
+        packs[2, site] = stored + filling * np.minimum(hours, until)
+        packs[3, site] = full
+        packs[4, site] = charge_limit_kw[site] if np.isnan(device.charge_limit_kw) else device.charge_limit_kw
+        packs[5, site] = discharge_limit_kw[site] if np.isnan(device.discharge_limit_kw) else device.discharge_limit_kw
+        packs[6, site] = hours - until if stopped else 0.0
+        packs[7, site] = age
+
+
+@kernel
+def _read_meters(
+    devices: Records,
+    meter_device: I32,
+    solar_device: I32,
+    reported_kw: F64,
+    stopped_h: F64,
+    now_us: int,
+    flows: F64,
+) -> None:
+    """Carry each meter to now, less the battery's power since it stopped; fills (5, S) `flows`.
+
+    Its rows: meter power; solar power; meter register; the meter's age; the solar's age.
+    """
+    for site in range(meter_device.size):
+        meter = devices[meter_device[site]]
+        power = np.float64(meter.power_kw)
+        age = _age_us(power, meter.time_us, now_us)
+        flows[0, site] = power
+        flows[2, site] = meter.energy_kwh + power * age / MICROS_PER_HOUR
+        if 0.0 < stopped_h[site] < age / MICROS_PER_HOUR:  # the meter was read while the battery still ran
+            flows[0, site] -= reported_kw[site]
+            flows[2, site] -= reported_kw[site] * stopped_h[site]
+        flows[3, site] = age
+        if solar_device[site] >= 0:
+            solar = devices[solar_device[site]]
+            flows[1, site] = solar.power_kw
+            flows[4, site] = _age_us(flows[1, site], solar.time_us, now_us)

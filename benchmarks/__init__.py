@@ -1,0 +1,9 @@
+"""Every figure that the documents quote has a command here: `python -m benchmarks NAME [--quick] [--json]`."""
+
+from __future__ import annotations
+
+BENCHMARKS = (
+    "twins",
+    "groups",
+)
+"""The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`."""

@@ -1,0 +1,75 @@
+"""The benchmarks can be listed, run one by one, read by programs and written as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import BENCHMARKS, command, groups, twins
+from benchmarks.rows import Row, less_is_better, median_s, more_is_better
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DEVICES", 500), ("BATCH_ROWS", 100), ("OBJECTS", 50), ("ACTORS", 20)):
+        monkeypatch.setattr(twins, name, value)
+    for name, value in (("SITES", 300), ("QUICK_CURVES", 100), ("FEEDERS", 7)):
+        monkeypatch.setattr(groups, name, value)
+
+
+def test_without_a_name_each_benchmark_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(BENCHMARKS)
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_every_benchmark_is_named_as_its_module() -> None:
+    assert [command.load(name).NAME for name in BENCHMARKS] == list(BENCHMARKS)
+
+
+def test_an_unknown_name_exits_2_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["nope"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "'nope' is no benchmark" in captured.err
+    assert "twins" in captured.err
+
+
+def test_a_name_and_all_exclude_each_other() -> None:
+    with pytest.raises(SystemExit) as stop:
+        command.main(["twins", "--all"])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["twins", "groups"])
+def test_json_is_only_a_list_of_rows(name: str, tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([name, "--quick", "--json"]) == 0
+    rows = msgspec.json.decode(capsys.readouterr().out)
+    assert rows
+    for row in rows:
+        assert list(row) == ["metric", "value", "unit", "against", "against_value", "ratio"]
+        assert row["value"] > 0.0
+
+
+def test_a_page_names_the_machine_the_date_and_the_figures(tiny: None, tmp_path: Path) -> None:
+    target = tmp_path / "benchmarks.md"
+    assert command.main(["twins", "--quick", "--write", str(target), "--date", "2026-01-02"]) == 0
+    text = target.read_text(encoding="utf-8")
+    assert "Measured on 2026-01-02" in text
+    assert "cores" in text
+    assert "500 devices" in text
+
+
+def test_a_ratio_says_how_many_times_better_ours_is() -> None:
+    assert more_is_better("rate", 10.0, "1/s", "other", 2.0).ratio == 5.0
+    assert less_is_better("time", 2.0, "ms", "other", 10.0).ratio == 5.0
+    assert Row(metric="m", value=1.0, unit="s").against is None
+
+
+def test_the_warm_up_is_not_counted() -> None:
+    calls: list[int] = []
+    assert median_s(lambda: calls.append(1), 3) >= 0.0
+    assert len(calls) == 4
