@@ -39,18 +39,21 @@ def print_table(rows: Sequence[Mapping[str, object]], *, title: str) -> None:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr; the value is called with (done, total). Silent where stderr is no terminal."""
+def progress(what: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr; the value is called with the share done, 0 to 1. Silent where stderr is no terminal."""
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=1.0)
 
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def advance(done_ratio: float) -> None:
+            bar.update(task, completed=done_ratio)
 
         yield advance
 
