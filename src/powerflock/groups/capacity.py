@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from powerflock.domain.arrays import F64, Bools
+from powerflock.curve.jit import kernel
+from powerflock.domain.arrays import F64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.twins.estimate import Freshness, SiteColumns
 
@@ -21,16 +22,51 @@ def up_down(columns: SiteColumns, lasting_us: int = LASTING_US) -> tuple[F64, F6
 
     Unknown (NaN) where the battery's power or energy or the meter's power is; 0 for a site that is silent.
     """
-    table, hours = columns.table, lasting_us / MICROS_PER_HOUR
-    give_kw = (columns.stored_kwh - table.reserve_kwh) * table.discharge_efficiency_ratio / hours
-    take_kw = (columns.capacity_kwh - columns.stored_kwh) / table.charge_efficiency_ratio / hours
-    give_kw = np.minimum(columns.discharge_limit_kw, np.maximum(give_kw, 0.0))
-    take_kw = np.minimum(columns.charge_limit_kw, np.maximum(take_kw, 0.0))
-    up = np.minimum(columns.battery_kw + give_kw, columns.meter_kw + table.export_limit_kw)
-    down = np.minimum(take_kw - columns.battery_kw, table.import_limit_kw - columns.meter_kw)
-    reached = columns.freshness != Freshness.SILENT
-    return _if(reached, np.maximum(up, 0.0)), _if(reached, np.maximum(down, 0.0))
+    table, sites = columns.table, columns.meter_kw.size
+    up_kw, down_kw = np.empty(sites), np.empty(sites)
+    _up_down(
+        columns.battery_kw,
+        columns.meter_kw,
+        columns.stored_kwh,
+        columns.capacity_kwh,
+        columns.charge_limit_kw,
+        columns.discharge_limit_kw,
+        table.reserve_kwh,
+        table.charge_efficiency_ratio,
+        table.discharge_efficiency_ratio,
+        table.import_limit_kw,
+        table.export_limit_kw,
+        lasting_us / MICROS_PER_HOUR,
+        up_kw,
+        down_kw,
+    )
+    silent = columns.freshness == Freshness.SILENT
+    up_kw[silent & ~np.isnan(up_kw)] = 0.0
+    down_kw[silent & ~np.isnan(down_kw)] = 0.0
+    return up_kw, down_kw
 
 
-def _if(reached: Bools, power_kw: F64) -> F64:
-    return np.where(reached | np.isnan(power_kw), power_kw, 0.0)
+@kernel
+def _up_down(
+    battery_kw: F64,
+    meter_kw: F64,
+    stored_kwh: F64,
+    capacity_kwh: F64,
+    charge_limit_kw: F64,
+    discharge_limit_kw: F64,
+    reserve_kwh: F64,
+    charge_efficiency_ratio: F64,
+    discharge_efficiency_ratio: F64,
+    import_limit_kw: F64,
+    export_limit_kw: F64,
+    hours: float,
+    up_kw: F64,
+    down_kw: F64,
+) -> None:
+    for i in range(battery_kw.size):
+        give = (stored_kwh[i] - reserve_kwh[i]) * discharge_efficiency_ratio[i] / hours
+        take = (capacity_kwh[i] - stored_kwh[i]) / charge_efficiency_ratio[i] / hours
+        give = np.minimum(discharge_limit_kw[i], np.maximum(give, 0.0))
+        take = np.minimum(charge_limit_kw[i], np.maximum(take, 0.0))
+        up_kw[i] = np.maximum(np.minimum(battery_kw[i] + give, meter_kw[i] + export_limit_kw[i]), 0.0)
+        down_kw[i] = np.maximum(np.minimum(take - battery_kw[i], import_limit_kw[i] - meter_kw[i]), 0.0)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64, I32, Bools
+from powerflock.domain.arrays import F64, I32, U8
 from powerflock.domain.errors import InvalidInput
 from powerflock.groups.capacity import up_down
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.twins.estimate import Freshness, SiteColumns
+
+_FRESH = int(Freshness.FRESH)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,35 +75,24 @@ class GroupTable:
 def group_sums(hierarchy: Hierarchy, columns: SiteColumns, partition: int = 0) -> GroupTable:
     """Every group's part that lies in `partition`, whose sites are `columns`."""
     feeder = feeders_of(hierarchy, partition, columns.meter_kw.size)
-    up_kw, down_kw = up_down(columns)
-    has_battery = columns.table.battery_device >= 0
-    energy_known = has_battery & ~np.isnan(columns.stored_kwh)
-    rated_kw = np.maximum(columns.table.charge_limit_kw, columns.table.discharge_limit_kw)
-    fresh = columns.freshness == Freshness.FRESH
-
-    def count(chosen: Bools) -> F64:
-        return _count(feeder, chosen, hierarchy.parent)
-
-    def total(values: F64, chosen: Bools | None = None) -> F64:
-        return _total(feeder, values if chosen is None else np.where(chosen, values, 0.0), hierarchy.parent)
-
-    return GroupTable(
-        sites=count(np.ones(feeder.size, np.bool_)),
-        known=count(~np.isnan(columns.meter_kw)),
-        fresh=count(fresh),
-        stale=count(columns.freshness == Freshness.STALE),
-        silent=count(columns.freshness == Freshness.SILENT),
-        batteries=count(has_battery),
-        energy_known=count(energy_known),
-        power_sum_kw=total(columns.meter_kw),
-        variance_kw2=total(columns.meter_std_kw**2),
-        stored_sum_kwh=total(columns.stored_kwh),
-        capacity_kwh=total(columns.capacity_kwh, energy_known),
-        up_kw=total(up_kw),
-        down_kw=total(down_kw),
-        rated_kw=total(rated_kw),
-        fresh_kw=total(rated_kw, fresh),
+    table, (up_kw, down_kw) = columns.table, up_down(columns)
+    sums = np.zeros((hierarchy.groups, len(fields(GroupTable))))
+    _accumulate(
+        feeder,
+        table.battery_device,
+        columns.freshness,
+        columns.meter_kw,
+        columns.meter_std_kw,
+        columns.stored_kwh,
+        columns.capacity_kwh,
+        up_kw,
+        down_kw,
+        table.charge_limit_kw,
+        table.discharge_limit_kw,
+        sums,
     )
+    _roll_up(hierarchy.parent, sums)
+    return GroupTable(*np.ascontiguousarray(sums.T))
 
 
 def add(tables: Sequence[GroupTable]) -> GroupTable:
@@ -135,21 +126,47 @@ def _ratio(part: F64, whole: F64) -> F64:
 
 
 @kernel
-def _total(feeder: I32, values: F64, parent: I32) -> F64:
-    sums = np.zeros(parent.size)
+def _accumulate(
+    feeder: I32,
+    battery_device: I32,
+    freshness: U8,
+    meter_kw: F64,
+    meter_std_kw: F64,
+    stored_kwh: F64,
+    capacity_kwh: F64,
+    up_kw: F64,
+    down_kw: F64,
+    charge_limit_kw: F64,
+    discharge_limit_kw: F64,
+    sums: F64,
+) -> None:
+    """Add each site to its feeder's row of `sums` (G, C), whose columns are the table's fields in their order."""
     for site in range(feeder.size):
-        if not np.isnan(values[site]):
-            sums[feeder[site]] += values[site]
-    for group in range(parent.size - 1, 0, -1):
-        sums[parent[group]] += sums[group]
-    return sums
+        group = sums[feeder[site]]
+        group[0] += 1.0
+        group[2 + freshness[site]] += 1.0
+        if not np.isnan(meter_kw[site]):
+            group[1] += 1.0
+            group[7] += meter_kw[site]
+            group[8] += meter_std_kw[site] ** 2
+        if battery_device[site] >= 0:
+            group[5] += 1.0
+            if not np.isnan(stored_kwh[site]):
+                group[6] += 1.0
+                group[9] += stored_kwh[site]
+                group[10] += capacity_kwh[site]
+        if not np.isnan(up_kw[site]):
+            group[11] += up_kw[site]
+        if not np.isnan(down_kw[site]):
+            group[12] += down_kw[site]
+        rated_kw = max(charge_limit_kw[site], discharge_limit_kw[site])
+        group[13] += rated_kw
+        if freshness[site] == _FRESH:
+            group[14] += rated_kw
 
 
 @kernel
-def _count(feeder: I32, chosen: Bools, parent: I32) -> F64:
-    counts = np.zeros(parent.size)
-    for site in range(feeder.size):
-        counts[feeder[site]] += chosen[site]
+def _roll_up(parent: I32, sums: F64) -> None:
+    """Add every group to the one above it, from the leaves up: a parent's id is lower than its children's."""
     for group in range(parent.size - 1, 0, -1):
-        counts[parent[group]] += counts[group]
-    return counts
+        sums[parent[group]] += sums[group]
