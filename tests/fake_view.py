@@ -134,7 +134,7 @@ class FakeView:
             utc_offset_minutes=OFFSET_MINUTES,
             speed=self.speed,
             simulated=self.simulated,
-            price_source="generated prices, seed 7",
+            price_source="summer day, seed 7",
             generated_prices=True,
             phase=self.phase,
             interval_start=to_rfc3339(start),
@@ -168,6 +168,8 @@ class FakeView:
 
     def history(self, minutes: float) -> m.History:
         end = self.now()
+        if self.phase != "running":
+            return m.History([], [], [], [], [], [], [], [])
         times = np.linspace(end - minutes * 60e6, end, 721).astype(np.int64)
         at = moment(times.astype(np.float64))
         spans = (at.target, at.delivered, at.up, at.down, at.soc, at.coverage, at.spot)
@@ -265,6 +267,8 @@ class FakeView:
         return m.BidRow(bid.interval_start, to_rfc3339(start + INTERVAL_US), bid.bands, bid.base_mw, bid.award_mw, spot)
 
     def accounts(self, limit: int) -> Sequence[m.AccountRow]:
+        if self.phase != "running":
+            return []
         start = self.now() // INTERVAL_US * INTERVAL_US
         return [self._account_row(start - (back + 1) * INTERVAL_US) for back in range(limit)]
 

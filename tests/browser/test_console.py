@@ -1,0 +1,143 @@
+"""The console in a real Chromium over a fake plant that moves: what an operator sees first."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import console_checks as checks
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """The fake plant in its own process, at a fixed port, so that it can die and come back."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        command = [sys.executable, "-m", "tests.fake_server", "--port", str(self.port), *options]
+        self.process = subprocess.Popen(command, cwd=ROOT)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.origin}/healthz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        pytest.fail("the fake plant did not start within 30 s")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with checks.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    server = Server()
+
+    def start(*options: str) -> Server:
+        server.start(*options)
+        return server
+
+    yield start
+    server.kill()
+
+
+def test_the_console_is_live_and_asks_nobody_else(
+    browser: Browser, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    checks.check_simulated_banner(page)
+    checks.check_numbers_live_and_moving(page)
+    checks.check_charts_drawn(page)
+    checks.check_no_sideways_scroll(page)
+    checks.check_keyboard(page)
+    page.get_by_label("24 h").check()
+    page.wait_for_timeout(500)
+    checks.shoot(page, tmp_path, "console-1440")
+    watch.check()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_console_fits_a_phone(browser: Browser, serve: Callable[..., Server], tmp_path: Path, scheme: str) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 390, 844, scheme)
+    checks.check_numbers_live_and_moving(page)
+    checks.check_no_sideways_scroll(page)
+    checks.check_simulated_banner(page)
+    checks.shoot(page, tmp_path, f"console-390-{scheme}", full=True)
+    watch.check()
+    page.close()
+
+
+def test_stale_numbers_are_never_shown_as_live(browser: Browser, serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve()
+    page, _ = checks.open_console(browser, server.origin, 1440, 900)
+    checks.check_turns_stale(page, server.kill)
+    checks.shoot(page, tmp_path, "console-stale")
+    server.start()
+    expect(page.get_by_test_id("link")).to_have_text("Live", timeout=15_000)
+    expect(page.get_by_test_id("live")).to_have_css("filter", "none")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"), [("waiting", "Waiting for the first reading"), ("recovering", "recovering")]
+)
+def test_what_is_not_known_yet_is_a_dash_with_its_reason(
+    browser: Browser, serve: Callable[..., Server], tmp_path: Path, phase: str, words: str
+) -> None:
+    server = serve("--phase", phase)
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    expect(page.get_by_role("status").filter(has_text=words)).to_be_visible()
+    expect(page.get_by_test_id("link")).to_have_text(phase.capitalize())
+    expect(page.get_by_role("region", name="Charts")).to_contain_text("No past yet")
+    for name in ("target", "delivered", "soc", "spot", "margin"):
+        expect(page.get_by_test_id(name)).to_have_text(re.compile(r"^–"))
+    checks.shoot(page, tmp_path, f"console-{phase}")
+    watch.check()
+    page.close()
+
+
+def test_sites_are_searched_filtered_and_paged(browser: Browser, serve: Callable[..., Server]) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    sites = page.get_by_role("region", name="Sites")
+    expect(sites).to_contain_text("1–12 of 1,000")
+    sites.get_by_label("Next page").click()
+    expect(sites).to_contain_text("13–24 of 1,000")
+    sites.get_by_label("Search sites").fill("home-099")
+    expect(sites).to_contain_text("1–10 of 10")
+    sites.get_by_label("Search sites").fill("")
+    sites.get_by_label("Freshness").select_option("silent")
+    expect(sites.locator("tbody tr").first).to_contain_text("silent")
+    expect(sites.locator("tbody tr").first).to_contain_text("–")
+    sites.get_by_label("Search sites").fill("nowhere")
+    expect(sites).to_contain_text("No site matches")
+    watch.check()
+    page.close()
