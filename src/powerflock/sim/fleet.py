@@ -50,8 +50,8 @@ class SimFleet:
     """Homes that run. Truth columns, (S,) float64, are attributes: power now, energy stored, registers since the start.
 
     `battery_kw, load_kw, solar_kw, net_kw` are the powers over the last step (passive; at the start: battery idle).
-    `stored_kwh`; `import_kwh, export_kwh` (both ≥ 0, growing); `solar_kwh` (≤ 0, falling); `throughput_kwh` (energy
-    through the battery's terminals both ways). `now_us` is where physics stands.
+    `stored_kwh`; `import_kwh, export_kwh` (both ≥ 0, growing); `solar_kwh` (≤ 0, falling); `battery_kwh` (net energy
+    into the battery's terminals) and `throughput_kwh` (the same, both ways counted). `now_us` is where physics stands.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class SimFleet:
         self.load_kw, self.solar_kw = profiles.at(start_us)
         self.net_kw = self.load_kw + self.solar_kw
         self.import_kwh, self.export_kwh = np.zeros(homes), np.zeros(homes)
-        self.solar_kwh, self.throughput_kwh = np.zeros(homes), np.zeros(homes)
+        self.solar_kwh, self.battery_kwh, self.throughput_kwh = np.zeros(homes), np.zeros(homes), np.zeros(homes)
         self.setpoint_kw = np.full(homes, np.nan)
         self.seq = np.zeros((len(DeviceKind), homes), dtype=np.int64)
         self.silent = np.zeros(homes, dtype=np.bool_)
@@ -115,6 +115,7 @@ class SimFleet:
         self.import_kwh += np.maximum(self.net_kw, 0.0) * hours
         self.export_kwh -= np.minimum(self.net_kw, 0.0) * hours
         self.solar_kwh += self.solar_kw * hours
+        self.battery_kwh += self.battery_kw * hours
         self.throughput_kwh += np.abs(self.battery_kw) * hours
         self.now_us += dt_us
 
