@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from powerflock.domain.arrays import I64, Bools, Records
 from powerflock.domain.errors import InvalidInput
@@ -31,8 +32,13 @@ class Violation:
 
 def encode(records: Records) -> bytes:
     """One Arrow IPC stream with one record batch of the (N,) structured `records`; column names are the fields'."""
-    columns = [pa.array(np.ascontiguousarray(records[name])) for name in _names(records.dtype)]
-    batch = pa.RecordBatch.from_arrays(columns, schema=_arrow(records.dtype))
+    schema = _arrow(records.dtype)
+    columns = [
+        # Not pa.array: the first call of that one imports pandas, a second of waiting for the first reading.
+        pa.Array.from_buffers(field.type, records.size, [None, pa.py_buffer(np.ascontiguousarray(records[field.name]))])
+        for field in schema
+    ]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -48,17 +54,21 @@ def decode(payload: bytes, dtype: np.dtype[np.void]) -> Records:
         raise InvalidInput("batch", payload[-8:], "must be a whole Arrow IPC stream: its end is missing")
     try:
         with pa.ipc.open_stream(payload) as reader:
-            found, table = reader.schema, reader.read_all()
-            table.validate()
+            found, batches = reader.schema, list(reader)
+            for batch in batches:
+                batch.validate()
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput("batch", payload[:16], f"must be an Arrow IPC stream: {error}") from error
     if not found.equals(_arrow(dtype)):
         raise InvalidInput("batch columns", _describe(found), f"must be {_describe(_arrow(dtype))}")
-    records: Records = np.empty(table.num_rows, dtype)
-    for name, column in zip(_names(dtype), table.columns, strict=True):
-        if column.null_count:
-            raise InvalidInput(f"batch column {name}", "null", "must hold no nulls", "Unknown is NaN.")
-        records[name] = column.to_numpy()
+    records: Records = np.empty(sum(batch.num_rows for batch in batches), dtype)
+    start = 0
+    for batch in batches:
+        for name, column in zip(_names(dtype), batch.columns, strict=True):
+            if column.null_count:
+                raise InvalidInput(f"batch column {name}", "null", "must hold no nulls", "Unknown is NaN.")
+            records[name][start : start + batch.num_rows] = _values(column, dtype[name])
+        start += batch.num_rows
     return records
 
 
@@ -84,6 +94,13 @@ def _column_violations(records: Records, column: Column) -> list[Violation]:
     if not column.nan and unknown.any():
         violations.append(Violation("nan", column.name, np.flatnonzero(unknown), "must be known"))
     return violations
+
+
+def _values(column: pa.Array, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """The column's memory as (N,) numbers, without a copy (and, unlike `to_numpy`, without importing pandas)."""
+    if len(column) == 0:
+        return np.empty(0, dtype)
+    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 
 def _names(dtype: np.dtype[np.void]) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,3 +95,37 @@ def test_a_setpoint_must_be_known_but_its_price_need_not() -> None:
     records["setpoint_kw"][1] = np.nan
     (violation,) = validate(records, COMMAND_SCHEMA)
     assert (violation.rule, violation.column, violation.rows.tolist()) == ("nan", "setpoint_kw", [1])
+
+
+def test_several_record_batches_in_one_stream_are_joined() -> None:
+    pa = pytest.importorskip("pyarrow")
+    records = readings(5)
+    whole = pa.ipc.open_stream(encode(records)).read_all().to_batches()[0]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_batch(whole.slice(0, 2))
+        writer.write_batch(whole.slice(2))
+        writer.write_batch(whole.slice(5))
+    assert decode(sink.getvalue().to_pybytes(), TELEMETRY).tobytes() == records.tobytes()
+
+
+def test_nulls_from_another_writer_are_refused_not_read_as_numbers() -> None:
+    pa = pytest.importorskip("pyarrow")
+    columns = [pa.array([None, 1], field.type) for field in TELEMETRY_ARROW]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, TELEMETRY_ARROW) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=TELEMETRY_ARROW))
+    with pytest.raises(InvalidInput, match="must hold no nulls"):
+        decode(sink.getvalue().to_pybytes(), TELEMETRY)
+
+
+def test_the_first_batch_does_not_pay_for_importing_pandas() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from powerflock.domain.batches import decode, encode\n"
+        "from powerflock.domain.columns import TELEMETRY\n"
+        "decode(encode(np.zeros(3, TELEMETRY)), TELEMETRY)\n"
+        "print('pandas' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
