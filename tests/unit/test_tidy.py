@@ -174,3 +174,22 @@ def test_no_real_data_is_committed() -> None:
         if path.stat().st_size in real and hashlib.sha256(path.read_bytes()).digest() in digests
     ] == []
     assert [name_of(path) for path in tracked() if path.is_relative_to(ROOT / "shared")] == []
+
+
+def dead_links(page: Path) -> list[str]:
+    """Relative links of a Markdown page that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    return [target for target in local if not (page.parent / target).exists()]
+
+
+def test_documents_name_only_what_exists() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    found = {name_of(page): dead_links(page) for page in pages}
+    assert {name: links for name, links in found.items() if links} == {}
+
+
+def test_a_dead_link_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("[a](page.md) [b](gone.md) [c](https://example.org) [d](page.md#part)")
+    assert dead_links(page) == ["gone.md"]
