@@ -36,7 +36,7 @@ test: setup page ## every check and every test; ARGS="-k name" to choose among t
 	$(BIN)/pytest $(ARGS)
 
 bench: environment ## run every benchmark and write docs/benchmarks.md
-	$(BIN)/python -m benchmarks --all
+	$(BIN)/python -m benchmarks --all --write docs/benchmarks.md
 
 soak: setup page ## the long tests
 	$(BIN)/pytest -m soak $(ARGS)
