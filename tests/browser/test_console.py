@@ -107,7 +107,7 @@ def test_stale_numbers_are_never_shown_as_live(browser: Browser, serve: Callable
 
 
 @pytest.mark.parametrize(
-    ("phase", "words"), [("waiting", "Waiting for the first reading"), ("recovering", "recovering")]
+    ("phase", "words"), [("waiting", "Waiting for the first reading"), ("recovering", "is recovering")]
 )
 def test_what_is_not_known_yet_is_a_dash_with_its_reason(
     browser: Browser, serve: Callable[..., Server], tmp_path: Path, phase: str, words: str

@@ -26,9 +26,16 @@ export function percent(ratio: number | null | undefined, digits = 0): string {
   return known(ratio) ? `${number(ratio * 100, digits)}%` : UNKNOWN;
 }
 
-/** Money with its sign before the currency: −A$12.30. */
-export function money(value: number | null | undefined, currency: string, digits = 2): string {
-  return known(value) ? `${value < 0 ? "−" : ""}${currency}${number(Math.abs(value), digits)}` : UNKNOWN;
+/** Money with its sign before the currency, −A$12.30; from ten thousand on without cents, so that it keeps its room. */
+export function money(value: number | null | undefined, currency: string): string {
+  if (!known(value)) return UNKNOWN;
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : ""}${currency}${number(size, size < 10_000 ? 2 : 0)}`;
+}
+
+/** A market price: cents below a thousand, whole units from there to the cap. */
+export function price(perMwh: number | null | undefined): string {
+  return number(perMwh, known(perMwh) && Math.abs(perMwh) >= 1000 ? 0 : 2);
 }
 
 /** Decimals that show a thousandth of the plant's range or so: small fleets get kW steps, large ones fewer digits. */
