@@ -70,6 +70,19 @@ def test_nothing_lies_beyond_the_end_or_in_a_topic_nobody_wrote(log: Log) -> Non
     assert log.committed("nobody", "telemetry", 0) == 0
 
 
+def test_trimming_forgets_the_past_and_keeps_the_numbers(log: Log) -> None:
+    for number in range(5):
+        log.append("telemetry", 0, bytes([number]))
+    log.trim("telemetry", 0, 3)
+    assert log.read("telemetry", 0, 0) == [Entry(3, b"\x03"), Entry(4, b"\x04")]
+    assert log.append("telemetry", 0, b"new") == 5
+    log.trim("telemetry", 0, 99)
+    assert log.read("telemetry", 0, 0) == [Entry(5, b"new")], "the newest entry stays, so numbers go on"
+    assert log.end("telemetry", 0) == 6
+    log.trim("nobody-wrote-this", 0, 7)
+    assert log.end("nobody-wrote-this", 0) == 0
+
+
 def test_impossible_places_are_refused(log: Log) -> None:
     with pytest.raises(InvalidInput, match="offset in telemetry/0 is -1"):
         log.read("telemetry", 0, -1)

@@ -13,12 +13,14 @@ from pvlib.clearsky import haurwitz
 from pvlib.solarposition import get_solarposition
 
 from powerflock.domain.arrays import F64, I32, I64
-from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.site import SLOTS_PER_DAY
 from powerflock.forecast.history import SLOT_US, AsOf
 
 ERROR_HALF_LIFE_HOURS = 1.0
 ERROR_MEMORY_HOURS = 1 / 12
+STEPS_PER_DAY = 288
+_STEP_US = MICROS_PER_DAY // STEPS_PER_DAY
 _TYPICAL_LOAD = np.array([
     0.62, 0.58, 0.55, 0.53, 0.52, 0.52, 0.52, 0.53, 0.54, 0.56, 0.60, 0.68, 0.80, 0.94, 1.02, 1.02,
     0.98, 0.94, 0.90, 0.88, 0.87, 0.87, 0.87, 0.88, 0.88, 0.88, 0.88, 0.89, 0.92, 0.96, 1.02, 1.12,
@@ -67,14 +69,20 @@ def clear_sky_ratio(latitude: F64, longitude: F64, times_us: I64) -> F64:
     return np.array(rows, dtype=np.float64).reshape(len(rows), times_us.size)
 
 
+def clear_sky_day(latitude: F64, longitude: F64, now_us: int) -> F64:
+    """(L, 288) clear-sky ratio at the middle of each 5 minutes of the UTC day that holds `now_us`."""
+    middles = now_us - now_us % MICROS_PER_DAY + (np.arange(STEPS_PER_DAY) * 2 + 1) * _STEP_US // 2
+    return clear_sky_ratio(latitude, longitude, middles.astype(np.int64))
+
+
 def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, prior: float = 0.75) -> F64:
     """(S,) what each roof gave over the last week per unit of clear sky and kW installed; `prior` before any history.
 
-    `clear_sky` (L, 7, 48) at the history's slots; `place` (S,) row of `clear_sky`; `solar_kw` (S,).
+    `clear_sky` (L, 48) by UTC half-hour, today's for the whole week; `place` (S,) row of it; `solar_kw` (S,).
     """
     known = np.isfinite(history.mean)
     given = -np.where(known, history.mean, 0.0).sum(axis=(0, 1))
-    possible = np.einsum("sdk,dks->s", clear_sky[place], known) * solar_kw
+    possible = (known.sum(axis=0) * clear_sky[place].T).sum(axis=0) * solar_kw
     enough = possible > solar_kw
     return np.where(enough, np.clip(given / np.where(enough, possible, 1.0), 0.0, 1.5), prior)
 

@@ -28,6 +28,7 @@ class MemoryLog:
         """Start empty."""
         self._lock = threading.Lock()
         self._entries: defaultdict[tuple[str, int], list[bytes]] = defaultdict(list)
+        self._first: Counter[tuple[str, int]] = Counter()
         self._commits: dict[tuple[str, str, int], int] = {}
         self._epochs: Counter[str] = Counter()
         self._closed = False
@@ -51,10 +52,10 @@ class MemoryLog:
             added = Counter((topic, partition) for topic, partition, _ in entries)
             for commit in commits:
                 place = commit[1], commit[2]
-                check_commit(commit, len(self._entries.get(place, [])) + added[place])
+                check_commit(commit, self._end(place) + added[place])
             offsets = []
             for topic, partition, payload in entries:
-                offsets.append(len(self._entries[topic, partition]))
+                offsets.append(self._end((topic, partition)))
                 self._entries[topic, partition].append(payload)
             self._commits |= {(group, topic, partition): offset for group, topic, partition, offset in commits}
             return offsets
@@ -64,15 +65,28 @@ class MemoryLog:
         check_read(topic, partition, offset, limit)
         with self._lock:
             self._check_open()
-            payloads = self._entries.get((topic, partition), [])[offset : offset + limit]
+            first = self._first[topic, partition]
+            offset = max(offset, first)
+            payloads = self._entries.get((topic, partition), [])[offset - first : offset - first + limit]
         return [Entry(number, payload) for number, payload in enumerate(payloads, offset)]
+
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        """See `Log.trim`."""
+        check_read(topic, partition, before, 1)
+        place = topic, partition
+        with self._lock:
+            self._check_open()
+            gone = min(before, self._end(place) - 1) - self._first[place]
+            if gone > 0:
+                del self._entries[place][:gone]
+                self._first[place] += gone
 
     def end(self, topic: str, partition: int) -> int:
         """See `Log.end`."""
         check_place(topic, partition)
         with self._lock:
             self._check_open()
-            return len(self._entries.get((topic, partition), []))
+            return self._end((topic, partition))
 
     def committed(self, group: str, topic: str, partition: int) -> int:
         """See `Log.committed`."""
@@ -91,6 +105,9 @@ class MemoryLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._closed = True
+
+    def _end(self, place: tuple[str, int]) -> int:
+        return self._first[place] + len(self._entries.get(place, []))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,4 +1,4 @@
-"""The log as everybody sees it: ordered batches per topic and partition, kept for ever, written all or nothing.
+"""The log as everybody sees it: ordered batches per topic and partition, kept until trimmed, written all or nothing.
 
 Invariants: offsets of a partition are 0, 1, 2, …; what `append` or `transact` returned survives a crash of the
 process; a claim fences every older claim of its group. Must not know what a payload means.
@@ -65,6 +65,9 @@ class Log(Protocol):
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Entry]:
         """Up to `limit` entries from `offset` on, ascending; none beyond the end or of a topic nobody wrote."""
+
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        """Forget entries whose offset lies below `before`; the newest entry is always kept. Reading then starts later."""
 
     def end(self, topic: str, partition: int) -> int:
         """Offset that the next entry will have."""

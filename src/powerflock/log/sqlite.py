@@ -97,6 +97,14 @@ class SqliteLog:
             rows = self._reader.execute(query, (topic, partition, offset, limit)).fetchall()
         return [Entry(number, payload) for number, payload in rows]
 
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        """See `Log.trim`."""
+        check_read(topic, partition, before, 1)
+        with self._write_lock, self._errors(), self._transaction() as writer:
+            keep = min(before, _integer(writer, _END, (topic, partition)) - 1)
+            query = "DELETE FROM entries WHERE topic = ? AND partition = ? AND offset < ?"
+            writer.execute(query, (topic, partition, keep))
+
     def end(self, topic: str, partition: int) -> int:
         """See `Log.end`."""
         check_place(topic, partition)

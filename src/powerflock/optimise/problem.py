@@ -116,9 +116,13 @@ def _check_shapes(problems: SiteProblems) -> None:
         expected[field.name], shapes[field.name] = (homes,), getattr(problems.batteries, field.name).shape
     for name, shape in expected.items():
         if shapes[name] != shape:
-            raise InvalidInput(f"shape of {name}", shapes[name], f"must be {shape} for {homes} homes, {intervals} intervals")
+            raise InvalidInput(
+                f"shape of {name}", shapes[name], f"must be {shape} for {homes} homes, {intervals} intervals"
+            )
     if homes and not 0 <= problems.tariff.min() <= problems.tariff.max() < problems.import_per_kwh.shape[0]:
-        raise InvalidInput("tariff", int(problems.tariff.max()), f"must be a row of the {problems.import_per_kwh.shape[0]} tariffs")
+        raise InvalidInput(
+            "tariff", int(problems.tariff.max()), f"must be a row of the {problems.import_per_kwh.shape[0]} tariffs"
+        )
 
 
 def _refuse(field: str, values: F64, bad: np.ndarray, bound: str) -> None:

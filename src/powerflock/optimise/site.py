@@ -237,7 +237,9 @@ def _solve_rows(problems: SiteProblems, keep: int) -> Plans:
         room *= 2
     _raise_first(problems, status)
     starts, lengths = ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :]
-    return Plans(cost, power, ValueFunctions(left, base, count, slope, length), Policies(ramps[:, :, 0], starts, lengths))
+    return Plans(
+        cost, power, ValueFunctions(left, base, count, slope, length), Policies(ramps[:, :, 0], starts, lengths)
+    )
 
 
 def _raise_first(problems: SiteProblems, status: I32) -> None:
@@ -255,7 +257,12 @@ def _raise_first(problems: SiteProblems, status: I32) -> None:
         rows = np.flatnonzero(status[:, 0] == code)
         if rows.size:
             home, interval = int(rows[0]), int(status[rows[0], 1])
-            raise error(f"home {home}, interval {interval}: net load", float(problems.net_load_kw[home, interval]), bound, remedy)
+            raise error(
+                f"home {home}, interval {interval}: net load",
+                float(problems.net_load_kw[home, interval]),
+                bound,
+                remedy,
+            )
 
 
 def lowest_convex_price(problems: SiteProblems) -> F64:
@@ -280,4 +287,6 @@ def _columns(values: ValueFunctions) -> tuple[F64, F64, I32, F64, F64]:
 
 def _widen(values: ValueFunctions, room: int) -> ValueFunctions:
     extra = ((0, 0), (0, 0), (0, room - values.slope.shape[2]))
-    return ValueFunctions(values.left, values.base, values.count, np.pad(values.slope, extra), np.pad(values.length, extra))
+    return ValueFunctions(
+        values.left, values.base, values.count, np.pad(values.slope, extra), np.pad(values.length, extra)
+    )

@@ -97,7 +97,7 @@ def _times(path: Path, column: pa.ChunkedArray, rows: I64) -> I64:
             raise _bad(path, rows, "SETTLEMENTDATE", np.asarray(column.is_null()), column)
         stamps: I64 = column.cast(pa.timestamp("us")).to_numpy().astype(np.int64)
         return stamps
-    readable = pc.match_substring_regex(column, _TIME).fill_null(value=False)
+    readable = pc.fill_null(pc.match_substring_regex(column, _TIME), fill_value=False)
     texts = pc.replace_substring(column, "+10:00", "").to_pylist()
     values, broken = np.zeros(len(texts), dtype=np.int64), ~np.asarray(readable)
     for index in np.flatnonzero(~broken):

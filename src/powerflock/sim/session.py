@@ -156,6 +156,7 @@ class Home(WSListener):
         self.fleet.complained(self.row, error)
         if error.batch is not None and error.code in _CONTENT_REFUSED:
             self._settle(error.batch, "refused")
+            self.pump()
         if error.fatal or error.code in _ACKNOWLEDGED_LATER:
             transport.disconnect()
 

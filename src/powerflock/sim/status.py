@@ -47,7 +47,7 @@ class Status:
         now = time.monotonic()
         if now - self._said.get(kind, -_REPEAT_S) >= _REPEAT_S:
             self._said[kind] = now
-            self._console.print(f"fleet: {text}", markup=False)
+            self._console.print(f"fleet: {text}", markup=False, soft_wrap=True)
 
     def standing(self, connected: int, time_us: int, sent: int, acked: int, waiting: int) -> None:
         """Numbers now: homes connected, the plant's time, readings sent and acknowledged, batches waiting."""
@@ -57,5 +57,5 @@ class Status:
         if self._live:
             self._live.update(f"{to_rfc3339(time_us)} · {text}")
         elif (connected == self._homes) != self._all:
-            self._console.print(f"fleet: {text}", markup=False)
+            self._console.print(f"fleet: {text}", markup=False, soft_wrap=True)
         self._all = connected == self._homes

@@ -1,0 +1,245 @@
+"""The only place where concrete parts are put together: the virtual plant here, the live one in `live`.
+
+Everything else gets its parts handed over. Must hold no rule of its own: what it computes is which part meets which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from powerflock.autobidder.runner import Runner
+from powerflock.domain.arrays import I64
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, from_rfc3339, to_rfc3339
+from powerflock.domain.errors import InvalidInput
+from powerflock.domain.registry import Registry
+from powerflock.forecast.history import SLOT_US
+from powerflock.log.memory import MemoryLog
+from powerflock.market.programme import Programme, check_programme
+from powerflock.market.venues.replay import ReplayVenue
+from powerflock.plant.outlook import BaselineOutlook, Outlook
+from powerflock.plant.ring import Ring, RingSettings
+from powerflock.settings import Settings
+from powerflock.sim import homes as sim_homes
+from powerflock.sim import prices as sim_prices
+from powerflock.sim.fleet import Devices, SimFleet
+from powerflock.sim.homes_file import read_homes
+from powerflock.sim.nem12 import read_nem12
+from powerflock.sim.perfect import PerfectOutlook
+from powerflock.sim.price_files import read_prices
+from powerflock.sim.prices import PriceSeries
+from powerflock.sim.profiles import Fleet
+from powerflock.sim.simulate import Run, Simulation
+from powerflock.twins.estimate import EstimateSettings
+
+HISTORY_DAYS = 7
+MARKET_OFFSET_US = 10 * MICROS_PER_HOUR
+DEFAULT_START = "2026-01-15T00:00:00+10:00"
+_TICK_US = 60 * MICROS_PER_S
+_CORES = 2
+
+
+def ring_settings(settings: Settings, speed: float, horizon_end_us: int | None = None) -> RingSettings:
+    """The ring's settings out of the user's; ages are wall seconds, so `speed` scales them to the plant's time."""
+    programme = settings.programme
+    kept = programme.reimbursement_per_kwh if programme.kind != "front_of_meter" else 0.0
+    interval_us = settings.plant.interval_s * MICROS_PER_S
+    wall = MICROS_PER_S * speed
+    return RingSettings(
+        interval_us=interval_us,
+        horizon_intervals=round(settings.plan.horizon_h * MICROS_PER_HOUR / interval_us),
+        horizon_end_us=horizon_end_us,
+        plan_every=settings.plan.every_intervals,
+        command_life_us=2 * interval_us,
+        estimate=EstimateSettings(
+            report_period_us=round(2 * settings.plant.tick_s * wall),
+            stale_after_us=round(settings.estimate.stale_after_s * wall),
+            silent_after_us=round(settings.estimate.silent_after_s * wall),
+        ),
+        programme=check_programme(
+            Programme(programme.kind, kept, programme.loss_factor_ratio, programme.owner_share_ratio)
+        ),
+    )
+
+
+def read_fleet(file: Path) -> Fleet:
+    """Homes from a file: NEM12 where the first record says so, else the documented long format."""
+    with file.open("rb") as opened:
+        head = opened.read(9)
+    return read_nem12(file) if head.startswith(b"100,NEM12") else read_homes(file)
+
+
+def load_prices(settings: Settings, start_us: int, days: int) -> PriceSeries:
+    """The price file, or a generated series of `days` from `start_us` on, labelled so."""
+    if settings.market.prices is not None:
+        return read_prices(settings.market.prices, settings.plant.region)
+    return sim_prices.generated(settings.market.seed, start_us, days)
+
+
+def run_simulation(  # noqa: PLR0913 - one argument for each option of the command, all by name
+    settings: Settings, *, homes: int, homes_file: Path | None, days: int, seed: int, perfect: bool,
+    start_us: int | None, homes_start_us: int | None, prices_start_us: int | None, report: Path | None,
+    progress: Callable[[float], None],
+) -> dict[str, object]:  # fmt: skip
+    """Simulate `days` of a plant in virtual time and summarise; see `powerflock simulate --help`."""
+    history_us = HISTORY_DAYS * MICROS_PER_DAY
+    prices = read_prices(settings.market.prices, settings.plant.region) if settings.market.prices else None
+    start = start_us if start_us is not None else _first_day(prices, days)
+    if prices is None:
+        prices = sim_prices.generated(settings.market.seed, start - history_us, HISTORY_DAYS + days + 2)
+    elif prices_start_us is not None:
+        prices = prices.shift_days(_days_between(prices_start_us, start, "--prices-start"))
+    end = start + days * MICROS_PER_DAY
+    if homes_file is None:
+        fleet = sim_homes.generate(homes, seed, HISTORY_DAYS + days + 1, start - history_us)
+    else:
+        fleet = _aligned(read_fleet(homes_file), start, homes_start_us)
+    with ThreadPoolExecutor(_CORES) as pool:
+        simulation, runner = _virtual_plant(settings, fleet, prices, seed, start, end if perfect else None, pool)
+        run = simulation.run(start, end, MARKET_OFFSET_US, progress)
+    if report is not None:
+        from powerflock.sim.report import write_report
+
+        write_report(
+            report, run, runner.ring.account, summary(run, runner, fleet, prices, perfect=perfect), runner.settled
+        )
+    return summary(run, runner, fleet, prices, perfect=perfect)
+
+
+def summary(run: Run, runner: Runner, fleet: Fleet, prices: PriceSeries, *, perfect: bool) -> dict[str, object]:
+    """What `powerflock simulate` prints: money in $ (bills include wear and the energy left), energy to the grid positive."""
+    account, top_up = runner.ring.account, run.top_up
+    alone, before = np.stack([day.alone for day in run.days]), np.stack([day.vpp - day.paid for day in run.days])
+    paid = sum(float(day.paid.sum()) for day in run.days)
+    worse_before = before > alone + 1e-6
+    worse = before - top_up > alone + 1e-6
+    return {
+        "trace_hash": run.trace_hash,
+        "simulated": True,
+        "homes": len(fleet.specs),
+        "homes_source": fleet.source,
+        "price_source": prices.source,
+        "forecast": "perfect" if perfect else "real",
+        "days": len(run.days),
+        "intervals": run.intervals,
+        "bill_alone": round(float(alone.sum()), 6),
+        "bill_with_vpp": round(float((before - top_up).sum()), 6),
+        "worse_off_homes": int(worse.any(axis=0).sum()),
+        "worse_off_homes_before_top_up": int(worse_before.any(axis=0).sum()),
+        "worse_off_home_days_before_top_up": int(worse_before.sum()),
+        "top_up": round(float(top_up.sum()), 6),
+        "owner_payments": round(paid, 6),
+        "market_account": round(account.market_revenue, 6),
+        "earned_on_deviation": round(account.earned, 6),
+        "fleet_margin": round(account.fleet_margin - float(top_up.sum()), 6),
+        "share_of_perfect": None if np.isnan(run.share_of_perfect) else round(run.share_of_perfect, 6),
+        "awarded_kwh": round(account.awarded_mwh * 1000, 6),
+        "delivered_kwh": round(account.delivered_mwh * 1000, 6),
+        "delivery_error_ratio": round(account.deviation_mwh / max(account.absolute_award_mwh, 1e-9), 6),
+    }
+
+
+def _virtual_plant(
+    settings: Settings, fleet: Fleet, prices: PriceSeries, seed: int, start_us: int, horizon_end_us: int | None,
+    pool: ThreadPoolExecutor,
+) -> tuple[Simulation, Runner]:  # fmt: skip
+    """The plant on a memory log, enrolled and with the week before imported, and the two worlds of its homes."""
+    log = MemoryLog()
+    registry = Registry.empty(1)
+    for_ring = replace(ring_settings(settings, 60.0, horizon_end_us), estimate=EstimateSettings(
+        report_period_us=2 * _TICK_US, stale_after_us=3 * _TICK_US, silent_after_us=10 * _TICK_US
+    ))  # fmt: skip
+    venue = ReplayVenue(prices.start_us, prices.step_us, prices.price_per_mwh, for_ring.interval_us)
+    rows = _rows(fleet, registry)
+    outlook: Outlook
+    if horizon_end_us is not None:
+        outlook = PerfectOutlook(fleet.profiles, rows, prices)
+    else:
+        outlook = BaselineOutlook(registry.partitions)
+    runner = Runner(log, lambda epoch: Ring(registry, for_ring, outlook, venue, pool.map, epoch), None)
+    outcome = runner.enrol(fleet.specs)
+    if outcome.reasons:
+        site, reason = next(iter(outcome.reasons.items()))
+        raise InvalidInput(f"home {site}", reason, "cannot be enrolled")
+    if isinstance(outlook, BaselineOutlook):
+        _import_week(outlook, fleet, prices, rows, start_us)
+    devices = _devices(fleet, registry, rows)
+    worlds = [SimFleet(fleet.specs, fleet.profiles, start_us, seed) for _ in range(2)]
+    return Simulation(runner, log, worlds[0], worlds[1], rows, devices, _TICK_US), runner
+
+
+def _rows(fleet: Fleet, registry: Registry) -> list[I64]:
+    """For each partition, the homes' rows in the order in which they will be enrolled."""
+    from powerflock.domain.ids import partition_of
+
+    home = np.array([partition_of(spec.site, registry.partitions) for spec in fleet.specs])
+    return [np.flatnonzero(home == partition).astype(np.int64) for partition in range(registry.partitions)]
+
+
+def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
+    index = np.full((3, len(fleet.specs)), -1, np.int64)
+    for partition, homes in enumerate(rows):
+        table = registry.table(partition)
+        index[:, homes] = np.stack([table.battery_device, table.solar_device, table.meter_device])
+    return Devices(index)
+
+
+def _import_week(outlook: BaselineOutlook, fleet: Fleet, prices: PriceSeries, rows: list[I64], start_us: int) -> None:
+    """What a retailer would load when a home joins: its meter data and the market's prices of the week before."""
+    profiles = fleet.profiles
+    steps = SLOT_US // profiles.step_us
+    for slot in range((start_us - HISTORY_DAYS * MICROS_PER_DAY) // SLOT_US, start_us // SLOT_US):
+        begin, end = slot * SLOT_US, (slot + 1) * SLOT_US
+        if begin >= profiles.start_us:
+            columns = [profiles.index(begin) + step for step in range(steps)]
+            load, solar = profiles.load_kw[:, columns].mean(axis=1), profiles.solar_kw[:, columns].mean(axis=1)
+            for partition, homes in enumerate(rows):
+                outlook.import_history(partition, slot, load[homes], solar[homes], end)
+        if begin >= prices.start_us:
+            outlook.import_price(slot, float(prices.window(begin, end).price_per_mwh.mean()), end)
+
+
+def _first_day(prices: PriceSeries | None, days: int) -> int:
+    """The default start: a fixed date for generated prices; in a file, its first day, with a week before it if it has one."""
+    if prices is None:
+        return from_rfc3339(DEFAULT_START)
+    first = _midnight_from(prices.start_us)
+    week = first + HISTORY_DAYS * MICROS_PER_DAY
+    return week if week + (days + 1) * MICROS_PER_DAY <= prices.end_us else first
+
+
+def _midnight_from(time_us: int) -> int:
+    """The first market midnight at or after `time_us`."""
+    return time_us + (-(time_us + MARKET_OFFSET_US)) % MICROS_PER_DAY
+
+
+def _days_between(from_us: int, to_us: int, option: str) -> int:
+    days, rest = divmod(to_us - from_us, MICROS_PER_DAY)
+    if rest:
+        raise InvalidInput(
+            option, to_rfc3339(from_us), f"must be a whole number of days from the start {to_rfc3339(to_us)}",
+            "Give the same time of day.",
+        )  # fmt: skip
+    return days
+
+
+def _aligned(fleet: Fleet, start_us: int, homes_start_us: int | None) -> Fleet:
+    """Recorded homes moved by whole days so that `homes_start_us` (default: a week in) falls on the start."""
+    profiles = fleet.profiles
+    week = min(HISTORY_DAYS, profiles.days - 1)
+    from_us = homes_start_us if homes_start_us is not None else profiles.start_us + week * MICROS_PER_DAY
+    if (
+        homes_start_us is not None
+        and not profiles.start_us <= homes_start_us < profiles.start_us + profiles.days * MICROS_PER_DAY
+    ):
+        raise InvalidInput(
+            "--homes-start",
+            to_rfc3339(homes_start_us),
+            f"must lie in the {profiles.days} days from {to_rfc3339(profiles.start_us)}",
+        )
+    moved = round((start_us - from_us) / MICROS_PER_DAY)
+    return replace(fleet, profiles=replace(profiles, start_us=profiles.start_us + moved * MICROS_PER_DAY))

@@ -1,0 +1,209 @@
+"""One partition in the ring: its twins, its owners' terms, its plans, and the books of the interval that is open.
+
+Invariants: the plan holds two value functions per site, W (the owner alone) and V (with the expected coordination
+price); an interval's books start from where the batteries really stand. Must not know other partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from powerflock.curve.grid import PRICE_GRID
+from powerflock.dispatch.command import CommandBook
+from powerflock.domain.arrays import F64, I64
+from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.registry import SiteTable
+from powerflock.domain.site import SiteSpec
+from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, value
+from powerflock.optimise.site import Mapper, ValueFunctions, lowest_convex_price, solve
+from powerflock.plant.terms import Terms, batteries
+from powerflock.twins.columns import Shard, enrol
+from powerflock.twins.estimate import Freshness, SiteColumns
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Value functions at the starts of intervals `first`, `first` + 1, …; `alone` is W and `fleet` is V."""
+
+    first: int
+    alone: ValueFunctions
+    fleet: ValueFunctions
+    raised_intervals: int
+
+    def step(self, interval: int) -> int:
+        """Index of the value function at the *end* of `interval`; −1 when the plan does not reach it."""
+        step = interval - self.first + 1
+        return step if 1 <= step < self.fleet.left.shape[1] else -1
+
+
+@dataclass(slots=True)
+class Books:
+    """(S,) what happened since the interval opened: $, kWh; energy and register at its start. NaN: not known."""
+
+    stored_kwh: F64
+    register_kwh: F64
+    last_register_kwh: F64
+    bill: F64
+    wear: F64
+    load_kwh: F64
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResult:
+    """(S,) one interval's result: net energy, what the owner alone would have drawn, and the owner's regret, $; NaN unknown."""
+
+    net_kwh: F64
+    alone_kwh: F64
+    regret: F64
+
+
+class SiteShard:
+    """State of one partition; every method takes the time and columns it works on."""
+
+    def __init__(self) -> None:
+        """A partition without sites."""
+        self.twins = Shard.empty()
+        self.terms = Terms.of([])
+        self.plan: Plan | None = None
+        self.books: Books | None = None
+        self.book = CommandBook.empty(0, 0)
+        self.paid = np.zeros(0)
+        self.setpoint_kw = np.zeros(0)
+        self.issuer = np.zeros(0, np.uint8)
+
+    def adopt(self, table: SiteTable, specs: Sequence[SiteSpec], first_seq: int) -> None:
+        """The registry changed: more sites, or other terms. Plans and books start again with the next turn."""
+        enrol(self.twins, table)
+        self.terms = Terms.of(specs)
+        self.plan, self.books = None, None
+        more = table.sites - self.paid.size
+        self.book.grow(table.sites, first_seq)
+        self.paid = np.pad(self.paid, (0, more))
+        self.setpoint_kw = np.pad(self.setpoint_kw, (0, more), constant_values=np.nan)
+        self.issuer = np.pad(self.issuer, (0, more))
+
+    @property
+    def sites(self) -> int:
+        """S."""
+        return self.twins.table.sites
+
+    def problems(
+        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, stored_kwh: F64
+    ) -> SiteProblems:  # fmt: skip
+        """The site problems from interval `first` over the T intervals of `net_load_kw` (S, T) and `price_per_kwh` (T,)."""
+        buy, sell = self.terms.prices(interval_starts(first, price_per_kwh.size, interval_us))
+        cells = batteries(self.twins.table, self.terms.wear_per_kwh, net_load_kw)
+        return SiteProblems(
+            hours=np.full(price_per_kwh.size, interval_us / MICROS_PER_HOUR),
+            net_load_kw=np.ascontiguousarray(net_load_kw),
+            import_per_kwh=buy,
+            export_per_kwh=sell,
+            tariff=self.terms.tariff,
+            coordination_per_kwh=price_per_kwh,
+            terminal_per_kwh=self.terminal_per_kwh(),
+            stored_kwh=np.clip(np.nan_to_num(stored_kwh), cells.floor_kwh, cells.capacity_kwh),
+            batteries=cells,
+        )
+
+    def make_plan(
+        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, keep: int, mapper: Mapper
+    ) -> None:
+        """Solve W and V from interval `first` on and keep the value functions of the first `keep` intervals."""
+        nowhere = np.zeros(self.sites)
+        alone = self.problems(first, interval_us, net_load_kw, np.zeros_like(price_per_kwh), nowhere)
+        raised = np.maximum(price_per_kwh, lowest_convex_price(alone))
+        fleet = replace(alone, coordination_per_kwh=raised)
+        keep = min(keep, price_per_kwh.size)
+        self.plan = Plan(
+            first, solve(alone, keep, mapper).values, solve(fleet, keep, mapper).values,
+            int((raised > price_per_kwh).sum()),
+        )  # fmt: skip
+
+    def terminal_per_kwh(self) -> F64:
+        """(S,) value of energy left at a plan's end, $/kWh stored: it replaces at least the day's cheapest import."""
+        cheapest = self.terms.import_per_kwh[self.terms.tariff].min(axis=1)
+        return np.asarray(cheapest * self.twins.table.discharge_efficiency_ratio)
+
+    def moment(self, time_us: int, hours: float, net_load_kw: F64, stored_kwh: F64) -> Moment:
+        """The nameplate moment at `time_us`; unknown load and energy are taken as 0 and the reserve (mask afterwards)."""
+        buy, sell = self.terms.site_prices(time_us)
+        load = np.where(np.isnan(net_load_kw), 0.0, net_load_kw)
+        cells = batteries(self.twins.table, self.terms.wear_per_kwh, load)
+        stored = np.where(np.isnan(stored_kwh), cells.floor_kwh, stored_kwh)
+        return Moment(hours, load, buy, sell, stored, cells)
+
+    def offer(
+        self, columns: SiteColumns, interval: int, time_us: int, hours: float, net_load_kw: F64, stored_kwh: F64
+    ) -> F64:
+        """(S, 41) offer curves for the `hours` that remain of `interval`, with the limits that telemetry reports.
+
+        A silent site cannot be reached: its curve is its estimated power at every price. NaN where nothing is known.
+        """
+        moment = self.moment(time_us, hours, net_load_kw, stored_kwh)
+        reported = replace(
+            moment.batteries,
+            charge_limit_kw=columns.charge_limit_kw,
+            discharge_limit_kw=columns.discharge_limit_kw,
+        )
+        step = self.plan.step(interval) if self.plan is not None else -1
+        if self.plan is None or step < 0:
+            return np.repeat(columns.meter_kw[:, None], PRICE_GRID.size, axis=1)
+        curves = offers(replace(moment, batteries=reported), self.plan.fleet, step, PRICE_GRID)
+        out_of_reach = (columns.freshness == Freshness.SILENT) | np.isnan(net_load_kw) | np.isnan(stored_kwh)
+        return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves)
+
+    def open_books(self, columns: SiteColumns) -> None:
+        """A new interval starts from where the batteries and meters stand."""
+        zeros = np.zeros(self.sites)
+        register = columns.register_kwh.copy()
+        self.books = Books(columns.stored_kwh.copy(), register, register.copy(), zeros, zeros.copy(), zeros.copy())
+
+    def meter(self, columns: SiteColumns, time_us: int, duration_us: int) -> None:
+        """Add what the meters and batteries did over the `duration_us` that ended at `time_us`."""
+        if self.books is None:
+            return
+        hours = duration_us / MICROS_PER_HOUR
+        moment = self.moment(time_us - 1, hours, columns.net_load_kw, columns.stored_kwh)
+        net_kwh = columns.register_kwh - self.books.last_register_kwh
+        battery_kwh = columns.battery_kw * hours
+        self.books.bill += energy_cost(moment, net_kwh)
+        self.books.wear += self.terms.wear_per_kwh * np.abs(battery_kwh)
+        self.books.load_kwh += net_kwh - battery_kwh
+        self.books.last_register_kwh = columns.register_kwh.copy()
+
+    def delivered_kwh(self, columns: SiteColumns) -> float:
+        """Net energy since the interval opened, over the sites whose meters were known then and are now."""
+        if self.books is None:
+            return 0.0
+        return float(np.nansum(columns.register_kwh - self.books.register_kwh))
+
+    def settle(self, columns: SiteColumns, interval: int, interval_us: int, hours: float) -> SiteResult:
+        """The interval's result per site, against the best the owner alone could have done from where it began."""
+        books = self.books
+        assert books is not None, "settle follows open_books"
+        net_kwh = columns.register_kwh - books.register_kwh
+        step = self.plan.step(interval) if self.plan is not None else -1
+        if self.plan is None or step < 0:
+            return SiteResult(net_kwh, net_kwh.copy(), np.zeros(self.sites))
+        moment = self.moment(interval * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
+        alone_kw, best = best_cost(moment, self.plan.alone, step)
+        spent = books.bill + books.wear + value(self.plan.alone, step, columns.stored_kwh)
+        known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh)
+        alone_kwh = (moment.net_load_kw + alone_kw) * hours
+        return SiteResult(
+            net_kwh, np.where(known, alone_kwh, net_kwh), np.where(known, np.maximum(spent - best, 0.0), 0.0)
+        )
+
+
+def interval_of(time_us: int, interval_us: int) -> int:
+    """The number of the half-open interval that holds `time_us`."""
+    return time_us // interval_us
+
+
+def interval_starts(first: int, count: int, interval_us: int) -> I64:
+    """(count,) starts of intervals from `first` on, µs UTC."""
+    return (first + np.arange(count, dtype=np.int64)) * interval_us

@@ -1,0 +1,246 @@
+"""A plant and its homes in virtual time: the live plant's own parts without sockets, and the owner-alone world beside.
+
+Two fleets run the same days: one follows the plant's commands; in the other every home does the best for its owner
+alone, on the same forecasts, starting each local midnight from where the first one's batteries really stand. Bills are
+kept from the homes' own registers, not from telemetry. Deterministic: the same inputs give the same trace hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from powerflock.domain.arrays import F64, I64
+from powerflock.domain.batches import encode
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
+from powerflock.domain.columns import COMMAND, Issuer
+from powerflock.log.port import Log
+from powerflock.market.programme import coordination_per_kwh
+from powerflock.optimise.check import schedule_cost
+from powerflock.optimise.respond import answers, energy_cost, value
+from powerflock.optimise.site import lowest_convex_price, solve
+from powerflock.plant.ring import Ring, Turn
+from powerflock.sim.fleet import Devices, SimFleet
+
+
+class Cycle(Protocol):
+    """The plant's shell, as the simulation needs it."""
+
+    ring: Ring
+
+    def tick(self, now_us: int) -> Turn:
+        """One pass over the log and the ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayBills:
+    """One local day, (S,) $ by home: `alone`, `vpp` before payments, `paid`; energy left is valued alike in both."""
+
+    day_us: int
+    alone: F64
+    vpp: F64
+    paid: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What the report draws: one row per tick. kW passive, $/MWh, ratio."""
+
+    time_us: list[int]
+    target_kw: list[float]
+    delivered_kw: list[float]
+    spot_per_mwh: list[float]
+    soc_ratio: list[float]
+    alone_kw: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything a simulation produced. `joint_*`: the homes' own cost less the market value of their energy, $."""
+
+    trace_hash: str
+    days: tuple[DayBills, ...]
+    series: Series
+    intervals: int
+    joint_alone: float
+    joint_vpp: float
+    joint_perfect: float
+
+    @property
+    def share_of_perfect(self) -> float:
+        """What the plant gained over owners alone, of what it would have with every load and price known; NaN if nothing."""
+        possible = self.joint_alone - self.joint_perfect
+        return (self.joint_alone - self.joint_vpp) / possible if possible > 1e-9 else float("nan")
+
+    @property
+    def top_up(self) -> F64:
+        """(days, S) $ that settlement adds where a realised bill came out above what alone would have cost."""
+        return np.stack([np.maximum(day.vpp - day.paid - day.alone, 0.0) for day in self.days])
+
+
+class Simulation:
+    """Homes `vpp` under the plant and `alone` beside it; `rows` maps each partition's rows to the fleets' homes."""
+
+    def __init__(
+        self, cycle: Cycle, log: Log, vpp: SimFleet, alone: SimFleet, rows: list[I64], devices: Devices, tick_us: int
+    ) -> None:  # fmt: skip
+        self.cycle, self.log, self.vpp, self.alone = cycle, log, vpp, alone
+        self.rows, self.devices, self.tick_us = rows, devices, tick_us
+        self._hash = blake2b(digest_size=16)
+        homes = len(vpp.specs)
+        self._cost_vpp, self._cost_alone, self._paid = np.zeros(homes), np.zeros(homes), np.zeros(homes)
+        self._joint_vpp, self._joint_alone = np.zeros(homes), np.zeros(homes)
+        self._days: list[DayBills] = []
+        self._series = Series([], [], [], [], [], [])
+        self._seq = 0
+
+    def run(self, start_us: int, end_us: int, offset_us: int, progress: Callable[[float], None]) -> Run:
+        """Run from `start_us` to `end_us`; days end at midnight in the zone `offset_us` east of UTC."""
+        now, intervals, day_us = start_us, 0, start_us
+        first_stored = self.vpp.stored_kwh.copy()
+        self._report(now)
+        while True:
+            turn = self.cycle.tick(now)
+            self._trace(turn)
+            intervals += len(turn.settled)
+            last = now >= end_us
+            if now > start_us and ((now + offset_us) % MICROS_PER_DAY == 0 or last):
+                self._close_day(day_us, now, last=last)
+                day_us = now
+            if last:
+                break
+            self._step(now, turn)
+            now += self.tick_us
+            self._report(now)
+            progress((now - start_us) / (end_us - start_us))
+        left = self._to_go(self.vpp.stored_kwh, end_us, last=True)
+        return Run(
+            self._hash.hexdigest(), tuple(self._days), self._series, intervals,
+            float((self._joint_alone + left).sum()), float((self._joint_vpp + left).sum()),
+            self._perfect(first_stored, start_us, end_us),
+        )  # fmt: skip
+
+    def _report(self, now_us: int) -> None:
+        """Readings of the plant's homes into the log, a batch for each partition."""
+        for partition, rows in enumerate(self.rows):
+            if rows.size:
+                payload = encode(self.vpp.readings(now_us, self.devices, rows))
+                self._hash.update(payload)
+                self.log.append("telemetry", partition, payload)
+
+    def _trace(self, turn: Turn) -> None:
+        for commands in turn.commands:
+            self._hash.update(np.ascontiguousarray(commands).view(np.uint8).data)
+        for item in turn.settled:
+            self._hash.update(msgspec.msgpack.encode(item))
+
+    def _step(self, now_us: int, turn: Turn) -> None:
+        """Both worlds move one tick on; costs are kept from what the meters really did."""
+        for partition, commands in enumerate(turn.commands):
+            self.vpp.apply(commands, now_us, self.rows[partition])
+        self._let_owners_decide(now_us, turn.interval)
+        self.vpp.step(now_us, self.tick_us)
+        self.alone.step(now_us, self.tick_us)
+        hours = self.tick_us / MICROS_PER_HOUR
+        assert turn.award is not None, "every turn has an award or knows that none was made"
+        spot = turn.award.spot_per_mwh
+        price = float(coordination_per_kwh(self.cycle.ring.settings.programme, np.array([spot]))[0])
+        cost_vpp, cost_alone = self._cost(self.vpp, now_us, hours), self._cost(self.alone, now_us, hours)
+        self._cost_vpp += cost_vpp
+        self._cost_alone += cost_alone
+        self._joint_vpp += cost_vpp + price * self.vpp.net_kw * hours
+        self._joint_alone += cost_alone + price * self.alone.net_kw * hours
+        series = self._series
+        series.time_us.append(now_us)
+        series.target_kw.append(float("nan") if turn.target_kw is None else turn.target_kw)
+        series.delivered_kw.append(float(self.vpp.net_kw.sum()))
+        series.alone_kw.append(float(self.alone.net_kw.sum()))
+        series.spot_per_mwh.append(spot)
+        series.soc_ratio.append(float(self.vpp.stored_kwh.sum() / max(self.vpp.limits.capacity_kwh.sum(), 1e-9)))
+
+    def _let_owners_decide(self, now_us: int, interval: int) -> None:
+        """In the world beside, each home answers λ = 0 with its own value function and its true load."""
+        settings = self.cycle.ring.settings
+        hours = ((interval + 1) * settings.interval_us - now_us) / MICROS_PER_HOUR
+        load, solar = self.alone.profiles.at(now_us)
+        self._seq += 1
+        for shard, rows in zip(self.cycle.ring.shards, self.rows, strict=True):
+            step = shard.plan.step(interval) if shard.plan is not None else -1
+            if shard.plan is None or step < 0:
+                continue
+            moment = shard.moment(now_us, hours, (load + solar)[rows], self.alone.stored_kwh[rows])
+            limits = replace(
+                moment.batteries,
+                charge_limit_kw=self.alone.charge_limit_kw()[rows],
+                discharge_limit_kw=self.alone.discharge_limit_kw()[rows],
+            )
+            power = answers(replace(moment, batteries=limits), shard.plan.alone, step, np.zeros(1))[:, 0]
+            commands = np.zeros(rows.size, COMMAND)
+            commands["site"], commands["seq"], commands["issuer"] = np.arange(rows.size), self._seq, Issuer.OWNER
+            commands["setpoint_kw"] = moment.net_load_kw + power
+            commands["not_before_us"], commands["expires_us"] = now_us, now_us + settings.interval_us
+            self.alone.apply(commands, now_us, rows)
+
+    def _cost(self, fleet: SimFleet, now_us: int, hours: float) -> F64:
+        """(S,) bill and wear of one tick, $."""
+        cost = np.zeros(len(fleet.specs))
+        for shard, rows in zip(self.cycle.ring.shards, self.rows, strict=True):
+            moment = shard.moment(now_us, hours, fleet.net_kw[rows], fleet.stored_kwh[rows])
+            wear = shard.terms.wear_per_kwh * np.abs(fleet.battery_kw[rows]) * hours
+            cost[rows] = energy_cost(moment, fleet.net_kw[rows] * hours) + wear
+        return cost
+
+    def _to_go(self, stored_kwh: F64, now_us: int, *, last: bool) -> F64:
+        """(S,) what the owner alone would still have to spend from here, $: W, or the plan's own end value at its end."""
+        ring, out = self.cycle.ring, np.zeros(stored_kwh.size)
+        for shard, rows in zip(ring.shards, self.rows, strict=True):
+            stored = stored_kwh[rows]
+            if last and ring.settings.horizon_end_us is not None:
+                out[rows] = -shard.terminal_per_kwh() * stored
+            elif shard.plan is not None:
+                out[rows] = value(shard.plan.alone, now_us // ring.settings.interval_us - shard.plan.first, stored)
+        return out
+
+    def _close_day(self, day_us: int, now_us: int, *, last: bool) -> None:
+        """The day's bills; then the world beside starts the next day from where the real batteries stand."""
+        ahead = self._to_go(self.alone.stored_kwh, now_us, last=last) - self._to_go(
+            self.vpp.stored_kwh, now_us, last=last
+        )
+        paid = np.zeros(ahead.size)
+        for shard, rows in zip(self.cycle.ring.shards, self.rows, strict=True):
+            paid[rows] = shard.paid
+        self._days.append(DayBills(day_us, self._cost_alone + ahead, self._cost_vpp.copy(), paid - self._paid))
+        self._joint_alone += ahead
+        self._paid = paid
+        self._cost_vpp[:], self._cost_alone[:] = 0.0, 0.0
+        self.alone.stored_kwh = self.vpp.stored_kwh.copy()
+
+    def _perfect(self, stored_kwh: F64, start_us: int, end_us: int) -> float:
+        """The joint cost of the best schedule with every load and price known, no tapers, energy left valued alike."""
+        ring = self.cycle.ring
+        length = ring.settings.interval_us
+        times = np.arange(start_us, end_us, length, dtype=np.int64)
+        price = coordination_per_kwh(
+            ring.settings.programme, np.array([ring.venue.spot_per_mwh(int(time)) for time in times])
+        )
+        columns = [self.vpp.profiles.index(int(time)) for time in times]
+        total = 0.0
+        for shard, rows in zip(ring.shards, self.rows, strict=True):
+            if not rows.size:
+                continue
+            load = (self.vpp.profiles.load_kw[rows][:, columns] + self.vpp.profiles.solar_kw[rows][:, columns]).astype(
+                float
+            )
+            problems = shard.problems(start_us // length, length, load, price, stored_kwh[rows])
+            raised = replace(problems, coordination_per_kwh=np.maximum(price, lowest_convex_price(problems)))
+            cost, stored = schedule_cost(problems, solve(raised, 0, ring.mapper).battery_kw)
+            end = stored_kwh.copy()
+            end[rows] = stored[:, -1]
+            left = self._to_go(end, end_us, last=True)[rows]
+            total += float((cost + problems.terminal_per_kwh * stored[:, -1] + left).sum())
+        return total
