@@ -28,8 +28,9 @@ def main(folder: Path, output: Path) -> None:
     fontana_load, fontana_yield, sizes = read_fontana(folder)
     bondi_load, bondi_yield, bondi_sizes = read_bondi(folder)
     homes = [*fontana_load, *bondi_load]
-    parameters = fit_level(homes) | fit_shape(homes) | fit_days(homes)
-    parameters |= fit_noise(fontana_load, bondi_load) | fit_events(bondi_load)
+    noise = fit_noise(fontana_load, bondi_load)
+    parameters = fit_level(homes) | fit_shape(homes) | noise | fit_days(homes, daily_noise(noise))
+    parameters |= fit_events(bondi_load)
     parameters |= fit_sizes(np.concatenate([sizes, bondi_sizes]))
     parameters |= fit_solar([(fontana_yield, FONTANA), (bondi_yield, BONDI)])
     output.write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
@@ -72,17 +73,23 @@ def fit_shape(homes: list[F64]) -> dict[str, object]:
     return {"shape_log_mean": r(mean), "shape_log_ways": [r(way) for way in scaled]}
 
 
-def fit_days(homes: list[F64]) -> dict[str, object]:
-    """Spread and persistence of a day's use about the weeks around it."""
+def daily_noise(noise: dict[str, object]) -> float:
+    """Variance that noise within a day leaves in the logarithm of the day's total."""
+    spread, memory = float(str(noise["noise_log_std"])), float(str(noise["noise_memory_minutes"]))
+    return float(np.expm1(spread**2) * 2.0 * memory / 1440.0)
+
+
+def fit_days(homes: list[F64], noise_variance: float) -> dict[str, object]:
+    """Spread and persistence of a day's use about the weeks around it, beyond what noise within days explains."""
     residuals = []
     for load in homes:
         daily = np.log(np.maximum(load.sum(axis=1), 0.1))
         around = np.convolve(np.pad(daily, 15, mode="reflect"), np.ones(31) / 31.0, mode="valid")
         residuals.append(daily - around)
-    return {
-        "day_log_std": r(np.mean([x.std() for x in residuals])),
-        "day_keep": r(np.mean([lag(x) for x in residuals])),
-    }
+    variance = float(np.median([x.std() for x in residuals])) ** 2
+    beyond = max(variance - noise_variance, 0.25 * variance)
+    lasting = float(np.median([lag(x) for x in residuals])) * variance
+    return {"day_log_std": r(beyond**0.5), "day_keep": r(min(lasting / beyond, 0.9))}
 
 
 def noise_of(load: F64) -> F64:
@@ -97,9 +104,9 @@ def fit_noise(fontana: list[F64], bondi: list[F64]) -> dict[str, object]:
     """Spread of the log of use within a day, and its memory in minutes (one e-fold), pooled over both data sets."""
     hourly = [noise_of(load)[::2] for load in fontana]
     halfly = [noise_of(load) for load in bondi]
-    spread = np.mean([x.std() for x in hourly + halfly])
+    spread = np.median([x.std() for x in hourly + halfly])
     memory = [-60.0 / np.log(lag(x)) for x in hourly] + [-30.0 / np.log(lag(x)) for x in halfly]
-    return {"noise_log_std": r(spread), "noise_memory_minutes": r(np.mean(memory))}
+    return {"noise_log_std": r(spread), "noise_memory_minutes": r(np.median(memory))}
 
 
 def fit_events(bondi: list[F64]) -> dict[str, object]:

@@ -6,6 +6,7 @@ Their seasons and years differ; both are relabelled to start at the time asked f
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def write_real_homes(path: Path, start_us: int, first_day: int, days: int) -> Pa
     sites = [f"fontana-{i:02d}" for i in range(1, 13)] + [f"bondi-{i}" for i in range(1, 5)]
     times = start_us + np.arange(days * 48, dtype=np.int64) * HALF_HOUR_US
 
-    def each(values: list[object]) -> np.ndarray:
+    def each(values: Sequence[object]) -> np.ndarray:
         return np.repeat(np.array(values), times.size)
 
     table = {
