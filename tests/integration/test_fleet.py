@@ -22,7 +22,6 @@ from powerflock.log.sqlite import SqliteLog
 from tests.data import ROOT
 
 HOMES = 20
-SEEN = "energy"
 
 
 def free_port() -> int:
@@ -138,6 +137,24 @@ def test_homes_obey_commands_and_the_ledger_holds_the_energy_truth(tmp_path: Pat
     assert {status for _, status, _ in acks} == {"applied"}
     net_kwh = np.array(list(intervals()[2]["net_kwh"].values()))  # type: ignore[attr-defined]
     assert np.isclose(net_kwh, -1.0 / 12.0, atol=1e-6).sum() > HOMES / 2, net_kwh
+
+
+def test_homes_enrol_again_with_a_plant_that_forgot_them(tmp_path: Path, ports: tuple[str, str]) -> None:
+    folder = tmp_path / "plant"
+    folder.mkdir()
+    plant_arguments = ["-m", "tests.integration.fleet_plant", str(folder), *ports]
+
+    def acked() -> int:
+        return sum(line["kind"] == "acked" for line in lines(folder / "ledger.jsonl"))
+
+    with process(*fleet_arguments(folder, ports, "msgpack")):
+        with process(*plant_arguments):
+            wait_for("readings to be acknowledged", lambda: acked() > HOMES)
+        before = acked()
+        for name in ("registry.json", "clock"):
+            (folder / name).unlink()
+        with process(*plant_arguments):
+            wait_for("readings at the new plant", lambda: acked() > before + 8 * HOMES)
 
 
 def test_a_wrong_enrol_key_ends_the_fleet_with_the_plants_words(tmp_path: Path, ports: tuple[str, str]) -> None:
