@@ -95,7 +95,7 @@ def up(
         "gateway.port": gateway_port,
     }
     loaded = _load(config, demo=demo, overrides=overrides)
-    from powerflock.compose import run_plant
+    from powerflock.compose.live import run_plant
 
     settings = loaded.settings
     run_plant(
@@ -164,7 +164,7 @@ def simulate(
     loaded = _load(config, overrides={"market.prices": prices, "plant.region": region, "market.seed": seed})
     number, file = _homes(homes)
     from powerflock import console
-    from powerflock.compose import run_simulation
+    from powerflock.compose.virtual import run_simulation
 
     with console.progress("simulating") as advance:
         summary = run_simulation(

@@ -8,12 +8,14 @@ Must not know sockets, HTTP or clocks: the caller passes the time.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
+from powerflock.autobidder.record import PlantRow, row_of
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.ids import partition_of
@@ -29,6 +31,7 @@ from powerflock.twins.snapshot import Mark, dump, load
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT = 1000
+_ROWS_KEPT = 100_000
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +78,7 @@ class Runner:
         self.counts = Counts()
         self.settled: list[Settlement] = []
         self.awards: list[IntervalBegan] = []
+        self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
         self._next = [0] * self.ring.registry.partitions
         self._kept: list[list[int]] = [[] for _ in self._next]
 
@@ -88,6 +92,7 @@ class Runner:
         for partition in range(self.ring.registry.partitions):
             self._replay_registry(partition)
         last = self._replay_market()
+        self._replay_rows()
         for partition in range(self.ring.registry.partitions):
             self._restore_twins(partition)
         if last is not None:
@@ -98,7 +103,8 @@ class Runner:
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
         """Enrol `specs`: durable in the log, then known to the ring; refused ones come back with their reasons."""
         with self._lock:
-            applied, reasons = 0, {}
+            applied = 0
+            reasons: dict[str, str] = {}
             registry = self.ring.registry
             for partition in range(registry.partitions):
                 own = [spec for spec in specs if partition_of(spec.site, registry.partitions) == partition]
@@ -128,6 +134,9 @@ class Runner:
                 entries.append(("market", 0, msgspec.msgpack.encode(event)))
                 self._remember(event)
                 self._save()
+            row = row_of(turn)
+            self.rows.append(row)
+            entries.append(("plant", 0, msgspec.msgpack.encode(row)))
             commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
             self._log.transact(entries, commits, self._claim)
             if turn.began is not None:
@@ -161,6 +170,14 @@ class Runner:
             self._kept[partition] = [*self._kept[partition], offset][-2:]
             self._log.trim("telemetry", partition, self._kept[partition][0])
             self._log.trim("commands", partition, max(self._log.end("commands", partition) - _COMMANDS_KEPT, 0))
+
+        self._log.trim("plant", 0, max(self._log.end("plant", 0) - _ROWS_KEPT, 0))
+
+    def _replay_rows(self) -> None:
+        offset = 0
+        while entries := self._log.read("plant", 0, offset):
+            self.rows.extend(msgspec.msgpack.decode(entry.payload, type=PlantRow) for entry in entries)
+            offset = entries[-1].offset + 1
 
     def _replay_registry(self, partition: int) -> None:
         offset = 0

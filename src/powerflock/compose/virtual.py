@@ -1,7 +1,4 @@
-"""The only place where concrete parts are put together: the virtual plant here, the live one in `live`.
-
-Everything else gets its parts handed over. Must hold no rule of its own: what it computes is which part meets which.
-"""
+"""`powerflock simulate`: the plant on a memory log and its homes, in virtual time."""
 
 from __future__ import annotations
 
@@ -13,71 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from powerflock.autobidder.runner import Runner
+from powerflock.compose.parts import CORES, MARKET_OFFSET_US, import_homes, import_prices, ring_settings
 from powerflock.domain.arrays import I64
-from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, from_rfc3339, to_rfc3339
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_S, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import InvalidInput
+from powerflock.domain.ids import partition_of
 from powerflock.domain.registry import Registry
-from powerflock.forecast.history import SLOT_US
 from powerflock.log.memory import MemoryLog
-from powerflock.market.programme import Programme, check_programme
 from powerflock.market.venues.replay import ReplayVenue
 from powerflock.plant.outlook import BaselineOutlook, Outlook
-from powerflock.plant.ring import Ring, RingSettings
+from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
-from powerflock.sim import homes as sim_homes
 from powerflock.sim import prices as sim_prices
 from powerflock.sim.fleet import Devices, SimFleet
-from powerflock.sim.homes_file import read_homes
-from powerflock.sim.nem12 import read_nem12
 from powerflock.sim.perfect import PerfectOutlook
 from powerflock.sim.price_files import read_prices
 from powerflock.sim.prices import PriceSeries
 from powerflock.sim.profiles import Fleet
 from powerflock.sim.simulate import Run, Simulation
+from powerflock.sim.sources import load_homes
 from powerflock.twins.estimate import EstimateSettings
 
 HISTORY_DAYS = 7
-MARKET_OFFSET_US = 10 * MICROS_PER_HOUR
 DEFAULT_START = "2026-01-15T00:00:00+10:00"
 _TICK_US = 60 * MICROS_PER_S
-_CORES = 2
-
-
-def ring_settings(settings: Settings, speed: float, horizon_end_us: int | None = None) -> RingSettings:
-    """The ring's settings out of the user's; ages are wall seconds, so `speed` scales them to the plant's time."""
-    programme = settings.programme
-    kept = programme.reimbursement_per_kwh if programme.kind != "front_of_meter" else 0.0
-    interval_us = settings.plant.interval_s * MICROS_PER_S
-    wall = MICROS_PER_S * speed
-    return RingSettings(
-        interval_us=interval_us,
-        horizon_intervals=round(settings.plan.horizon_h * MICROS_PER_HOUR / interval_us),
-        horizon_end_us=horizon_end_us,
-        plan_every=settings.plan.every_intervals,
-        command_life_us=2 * interval_us,
-        estimate=EstimateSettings(
-            report_period_us=round(2 * settings.plant.tick_s * wall),
-            stale_after_us=round(settings.estimate.stale_after_s * wall),
-            silent_after_us=round(settings.estimate.silent_after_s * wall),
-        ),
-        programme=check_programme(
-            Programme(programme.kind, kept, programme.loss_factor_ratio, programme.owner_share_ratio)
-        ),
-    )
-
-
-def read_fleet(file: Path) -> Fleet:
-    """Homes from a file: NEM12 where the first record says so, else the documented long format."""
-    with file.open("rb") as opened:
-        head = opened.read(9)
-    return read_nem12(file) if head.startswith(b"100,NEM12") else read_homes(file)
-
-
-def load_prices(settings: Settings, start_us: int, days: int) -> PriceSeries:
-    """The price file, or a generated series of `days` from `start_us` on, labelled so."""
-    if settings.market.prices is not None:
-        return read_prices(settings.market.prices, settings.plant.region)
-    return sim_prices.generated(settings.market.seed, start_us, days)
 
 
 def run_simulation(  # noqa: PLR0913 - one argument for each option of the command, all by name
@@ -95,10 +51,10 @@ def run_simulation(  # noqa: PLR0913 - one argument for each option of the comma
         prices = prices.shift_days(_days_between(prices_start_us, start, "--prices-start"))
     end = start + days * MICROS_PER_DAY
     if homes_file is None:
-        fleet = sim_homes.generate(homes, seed, HISTORY_DAYS + days + 1, start - history_us)
+        fleet = load_homes(None, homes, seed, start - history_us, HISTORY_DAYS + days + 1)
     else:
-        fleet = _aligned(read_fleet(homes_file), start, homes_start_us)
-    with ThreadPoolExecutor(_CORES) as pool:
+        fleet = _aligned(load_homes(homes_file, homes, seed, start), start, homes_start_us)
+    with ThreadPoolExecutor(CORES) as pool:
         simulation, runner = _virtual_plant(settings, fleet, prices, seed, start, end if perfect else None, pool)
         run = simulation.run(start, end, MARKET_OFFSET_US, progress)
     if report is not None:
@@ -150,9 +106,8 @@ def _virtual_plant(
     """The plant on a memory log, enrolled and with the week before imported, and the two worlds of its homes."""
     log = MemoryLog()
     registry = Registry.empty(1)
-    for_ring = replace(ring_settings(settings, 60.0, horizon_end_us), estimate=EstimateSettings(
-        report_period_us=2 * _TICK_US, stale_after_us=3 * _TICK_US, silent_after_us=10 * _TICK_US
-    ))  # fmt: skip
+    ages = EstimateSettings(report_period_us=2 * _TICK_US, stale_after_us=3 * _TICK_US, silent_after_us=10 * _TICK_US)
+    for_ring = ring_settings(settings, ages, horizon_end_us)
     venue = ReplayVenue(prices.start_us, prices.step_us, prices.price_per_mwh, for_ring.interval_us)
     rows = _rows(fleet, registry)
     outlook: Outlook
@@ -166,7 +121,8 @@ def _virtual_plant(
         site, reason = next(iter(outcome.reasons.items()))
         raise InvalidInput(f"home {site}", reason, "cannot be enrolled")
     if isinstance(outlook, BaselineOutlook):
-        _import_week(outlook, fleet, prices, rows, start_us)
+        import_homes(outlook, fleet.profiles, rows, start_us)
+        import_prices(outlook, prices, start_us)
     devices = _devices(fleet, registry, rows)
     worlds = [SimFleet(fleet.specs, fleet.profiles, start_us, seed) for _ in range(2)]
     return Simulation(runner, log, worlds[0], worlds[1], rows, devices, _TICK_US), runner
@@ -174,8 +130,6 @@ def _virtual_plant(
 
 def _rows(fleet: Fleet, registry: Registry) -> list[I64]:
     """For each partition, the homes' rows in the order in which they will be enrolled."""
-    from powerflock.domain.ids import partition_of
-
     home = np.array([partition_of(spec.site, registry.partitions) for spec in fleet.specs])
     return [np.flatnonzero(home == partition).astype(np.int64) for partition in range(registry.partitions)]
 
@@ -186,21 +140,6 @@ def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
         table = registry.table(partition)
         index[:, homes] = np.stack([table.battery_device, table.solar_device, table.meter_device])
     return Devices(index)
-
-
-def _import_week(outlook: BaselineOutlook, fleet: Fleet, prices: PriceSeries, rows: list[I64], start_us: int) -> None:
-    """What a retailer would load when a home joins: its meter data and the market's prices of the week before."""
-    profiles = fleet.profiles
-    steps = SLOT_US // profiles.step_us
-    for slot in range((start_us - HISTORY_DAYS * MICROS_PER_DAY) // SLOT_US, start_us // SLOT_US):
-        begin, end = slot * SLOT_US, (slot + 1) * SLOT_US
-        if begin >= profiles.start_us:
-            columns = [profiles.index(begin) + step for step in range(steps)]
-            load, solar = profiles.load_kw[:, columns].mean(axis=1), profiles.solar_kw[:, columns].mean(axis=1)
-            for partition, homes in enumerate(rows):
-                outlook.import_history(partition, slot, load[homes], solar[homes], end)
-        if begin >= prices.start_us:
-            outlook.import_price(slot, float(prices.window(begin, end).price_per_mwh.mean()), end)
 
 
 def _first_day(prices: PriceSeries | None, days: int) -> int:

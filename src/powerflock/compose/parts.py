@@ -1,0 +1,61 @@
+"""What the virtual and the live plant share: settings turned into parts, and the week before imported."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from powerflock.domain.arrays import I64
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S
+from powerflock.forecast.history import DAYS, SLOT_US
+from powerflock.market.programme import Programme, check_programme
+from powerflock.plant.outlook import BaselineOutlook
+from powerflock.plant.ring import RingSettings
+from powerflock.settings import Settings
+from powerflock.sim.prices import PriceSeries
+from powerflock.sim.profiles import Profiles
+from powerflock.twins.estimate import EstimateSettings
+
+MARKET_OFFSET_US = 10 * MICROS_PER_HOUR
+CORES = 2
+
+
+def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us: int | None = None) -> RingSettings:
+    """The ring's settings out of the user's."""
+    given = settings.programme
+    kept = given.reimbursement_per_kwh if given.kind != "front_of_meter" else 0.0
+    interval_us = settings.plant.interval_s * MICROS_PER_S
+    return RingSettings(
+        interval_us=interval_us,
+        horizon_intervals=round(settings.plan.horizon_h * MICROS_PER_HOUR / interval_us),
+        horizon_end_us=horizon_end_us,
+        plan_every=settings.plan.every_intervals,
+        command_life_us=2 * interval_us,
+        estimate=estimate,
+        programme=check_programme(Programme(given.kind, kept, given.loss_factor_ratio, given.owner_share_ratio)),
+    )
+
+
+def import_homes(outlook: BaselineOutlook, profiles: Profiles, rows: list[I64], start_us: int) -> None:
+    """Meter data of the week before `start_us`, as a retailer would load it when a home joins."""
+    steps = SLOT_US // profiles.step_us
+    for slot in _week(start_us):
+        if slot * SLOT_US < profiles.start_us:
+            continue
+        columns = [profiles.index(slot * SLOT_US) + step for step in range(steps)]
+        load, solar = profiles.load_kw[:, columns].mean(axis=1), profiles.solar_kw[:, columns].mean(axis=1)
+        for partition, homes in enumerate(rows):
+            outlook.import_history(
+                partition, slot, load[homes].astype(np.float64), solar[homes].astype(np.float64), (slot + 1) * SLOT_US
+            )
+
+
+def import_prices(outlook: BaselineOutlook, prices: PriceSeries, start_us: int) -> None:
+    """The market's prices of the week before `start_us`, as far as the series has them."""
+    for slot in _week(start_us):
+        begin, end = slot * SLOT_US, (slot + 1) * SLOT_US
+        if begin >= prices.start_us and end <= prices.end_us:
+            outlook.import_price(slot, float(prices.window(begin, end).price_per_mwh.mean()), end)
+
+
+def _week(start_us: int) -> range:
+    return range((start_us - DAYS * MICROS_PER_DAY) // SLOT_US, start_us // SLOT_US)
