@@ -20,7 +20,7 @@ PRICE_GRID.setflags(write=False)
 
 
 def read_at(offers_kw: F64, price: float) -> F64:
-    """Power at `price` of curves sampled on `PRICE_GRID`: (..., 41) kW → (...) kW; beyond the ends the end value holds."""
+    """Power at `price` of curves sampled on `PRICE_GRID`: (..., 41) kW → (...) kW; outside the grid its end value."""
     cell = int(np.clip(np.searchsorted(PRICE_GRID, price, side="right") - 1, 0, PRICE_GRID.size - 2))
     share = float(np.clip((price - PRICE_GRID[cell]) / (PRICE_GRID[cell + 1] - PRICE_GRID[cell]), 0.0, 1.0))
     low, high = offers_kw[..., cell], offers_kw[..., cell + 1]

@@ -78,7 +78,7 @@ def value_at(left: float, base: float, slope: F64, length: F64, count: int, posi
     value, rest = base, position - left
     for index in range(count):
         if rest <= length[index] or index == count - 1:
-            return value + slope[index] * rest
+            return float(value + slope[index] * rest)
         value += slope[index] * length[index]
         rest -= length[index]
     return value

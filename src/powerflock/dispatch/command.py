@@ -39,7 +39,7 @@ class CommandBook:
 def issue(
     book: CommandBook, setpoint_kw: F64, price_per_kwh: F64, issuer: U8, now_us: int, life_us: int, epoch: int
 ) -> Records:  # fmt: skip
-    """COMMAND rows for the sites whose setpoint (S,) moved or whose command is halfway to its expiry; NaN: no command."""
+    """COMMAND rows for sites whose setpoint (S,) moved or whose command is halfway to its expiry; NaN: no command."""
     moved = ~(np.abs(setpoint_kw - book.setpoint_kw) <= DEADBAND_KW)
     fading = book.expires_us - now_us < life_us // 2
     rows = np.flatnonzero((moved | fading) & np.isfinite(setpoint_kw))

@@ -46,7 +46,7 @@ class RecentError:
 
 
 def typical_load_kw(daily_load_kwh: F64, utc_offset_minutes: I32) -> F64:
-    """(48, S) a household's usual day by UTC half-hour, scaled to `daily_load_kwh` (S,): the prior before any history."""
+    """(48, S) a household's usual day by UTC half-hour, scaled to `daily_load_kwh` (S,): the prior without history."""
     shape = _TYPICAL_LOAD / _TYPICAL_LOAD.sum() * 2
     local = (np.arange(SLOTS_PER_DAY)[:, None] + utc_offset_minutes[None, :] // 30) % SLOTS_PER_DAY
     return np.asarray(shape[local] * daily_load_kwh)
@@ -88,7 +88,7 @@ def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, 
 
 
 def base_solar_kw(yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32) -> F64:
-    """(S, T) expected solar power, passive (≤ 0): yield × installed kW × clear sky at the site's place, `clear_sky` (L, T)."""
+    """(S, T) expected solar kW, passive (≤ 0): yield × installed kW × `clear_sky` (L, T) at the site's place."""
     return np.asarray(-(yield_ratio * solar_kw)[:, None] * clear_sky[place])
 
 

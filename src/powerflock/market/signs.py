@@ -11,10 +11,10 @@ Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 def to_market_mw(passive_kw: Number) -> Number:
-    """kW into the portfolio → MW to the grid."""
+    """From kW into the portfolio to MW to the grid."""
     return passive_kw * -0.001
 
 
 def to_passive_kw(market_mw: Number) -> Number:
-    """MW to the grid → kW into the portfolio."""
+    """From MW to the grid to kW into the portfolio."""
     return market_mw * -1000.0

@@ -1,4 +1,4 @@
-"""An independent checker: given a problem and a plan, recompute everything from first principles and list what is wrong.
+"""An independent checker: given a problem and a plan, recompute all from first principles and list what is wrong.
 
 Shares no formula with the solver on purpose: energy balance, limits and the bill are written again from the problem's
 statement. Cheap enough to run on every plan.
@@ -38,7 +38,7 @@ def schedule_cost(problems: SiteProblems, battery_kw: F64) -> tuple[F64, F64]:
 
 
 def check_plan(problems: SiteProblems, battery_kw: F64, cost: F64, tolerance: float = 1e-6) -> list[Finding]:
-    """Every rule that `battery_kw` (S, T) or its claimed `cost` (S,) breaks by more than `tolerance`; empty when sound."""
+    """The rules that `battery_kw` (S, T) or its claimed `cost` (S,) breaks by over `tolerance`; empty when sound."""
     cells = problems.batteries
     true_cost, stored = schedule_cost(problems, battery_kw)
     net = problems.net_load_kw + battery_kw

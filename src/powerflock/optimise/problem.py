@@ -43,7 +43,7 @@ class SiteProblems:
     """S homes over T intervals.
 
     `hours` (T,), `net_load_kw` (S, T), `import_per_kwh` and `export_per_kwh` (K, T) for K tariffs, `tariff` (S,) int32
-    row of each home's tariff, `coordination_per_kwh` (T,), `terminal_per_kwh` (S,), `stored_kwh` (S,) energy at the start.
+    row of each home's tariff, `coordination_per_kwh` (T,), `terminal_per_kwh` (S,), `stored_kwh` (S,) at the start.
     """
 
     hours: F64

@@ -1,4 +1,4 @@
-"""What a site does in the interval at hand: its offer curve, its answer to one price, and what an answer costs its owner.
+"""What a site does in the interval at hand: its offer curve, its answer to a price, what an answer costs its owner.
 
 Everything follows from the value function at the interval's end, V: the owner minimises
 c(p) + λ·(n + p)·h + V(stored + change(p)) over one power p, so the answer is where the marginal cost crosses −λ.
@@ -20,7 +20,7 @@ from powerflock.optimise.site import ValueFunctions, power_of
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The rest of one interval for S homes: (S,) net load kW, import and export price, stored kWh; `hours` that remain."""
+    """The rest of one interval, `hours`, for S homes: (S,) net load kW, import and export price, stored kWh."""
 
     hours: float
     net_load_kw: F64
@@ -39,8 +39,8 @@ def _walk(
     right = left
     for index in range(count):
         right += length[index]
-    high = min(min(cell[0], cell[7] - net), power_of(right - stored, hours, cell[2], cell[3]))
-    low = max(max(-cell[1], -cell[8] - net), power_of(left - stored, hours, cell[2], cell[3]))
+    high = min(cell[0], cell[7] - net, power_of(right - stored, hours, cell[2], cell[3]))
+    low = max(-cell[1], -cell[8] - net, power_of(left - stored, hours, cell[2], cell[3]))
     power = max(high, -cell[1])
     low = min(low, power)
     segment, begin = count - 1, right - (length[count - 1] if count > 0 else 0.0)
@@ -108,7 +108,7 @@ def answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F
 
 
 def offers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F64:
-    """(S, P) net power kW at the connection point at each coordination price: the sites' offer curves, non-increasing."""
+    """(S, P) net power kW of each site at each coordination price: the sites' offer curves, non-increasing."""
     return answers(moment, values, step, prices) + moment.net_load_kw[:, None]
 
 
@@ -123,12 +123,12 @@ def value(values: ValueFunctions, step: int, stored_kwh: F64) -> F64:
 
 
 def energy_cost(moment: Moment, net_kwh: F64) -> F64:
-    """(S,) the owner's bill in $ for the moment's net energy: import at the import price, export at the export price."""
+    """(S,) the owner's bill in $ for the moment's net energy: imports bought, exports sold."""
     return np.where(net_kwh > 0, moment.import_per_kwh, moment.export_per_kwh) * net_kwh
 
 
 def best_cost(moment: Moment, values: ValueFunctions, step: int) -> tuple[F64, F64]:
-    """What the owner alone would do and what it costs: battery power (S,) kW and c(p) + V(end) (S,) $ at its optimum."""
+    """What the owner alone would do: battery power (S,) kW, and what it costs, c(p) + V(end) (S,) $."""
     power = answers(moment, values, step, np.zeros(1))[:, 0]
     net_kwh = (moment.net_load_kw + power) * moment.hours
     wear = moment.batteries.wear_per_kwh * np.abs(power) * moment.hours

@@ -38,7 +38,10 @@ class Mapper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValueFunctions:
-    """Cost-to-go V_t(stored) of S homes at the starts of intervals 0 … K: `left, base, count` (S, K+1), `slope, length` (S, K+1, M)."""
+    """Cost-to-go V_t(stored) of S homes at the starts of intervals 0 … K.
+
+    `left, base, count` are (S, K+1), `slope, length` (S, K+1, M).
+    """
 
     left: F64
     base: F64
@@ -70,8 +73,9 @@ class Plans:
 def interval_segments(
     net_kw: float, buy: float, sell: float, hours: float, cell: F64, slope: F64, length: F64
 ) -> tuple[int, float, float, float]:
-    """One interval's cost by *falling* energy change: (count, most kWh, least kWh, cost at most); count −1: no feasible power.
+    """One interval's cost by *falling* energy change: (count, most kWh, least kWh, cost at most).
 
+    A count of −1 says that no power is feasible.
     `cell` (9,) as in `Batteries`; `slope, length` (3,) receive d cost / d(−energy change) and kWh, ascending if convex.
     """
     power = min(cell[0], cell[7] - net_kw)
@@ -111,8 +115,9 @@ def power_of(change_kwh: float, hours: float, charge_efficiency: float, discharg
 
 @kernel
 def _solve_home(
-    home: int, hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64, keep: int,
-    work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, slope_out: F64, length_out: F64, power_out: F64,
+    home: int, hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64,
+    keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, slope_out: F64, length_out: F64,
+    power_out: F64,
 ) -> tuple[int, int, float]:  # fmt: skip
     """Backward pass (values and policy), then forward pass (plan) for one home: (status, interval, cost)."""
     slope, length, other_slope, other_length = work[0], work[1], work[2], work[3]
@@ -172,13 +177,14 @@ def ramp_change(ramp: F64, stored: float) -> float:
     change = ramp[0]
     for index in range(1, 1 + SEGMENTS):
         change -= min(max(stored - ramp[index], 0.0), ramp[index + SEGMENTS])
-    return change
+    return float(change)
 
 
 @kernel
 def _solve_block(
-    hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, terminal: F64, stored: F64, cells: F64, keep: int,
-    cost: F64, status: I32, left: F64, base: F64, count: I32, slope: F64, length: F64, ramps: F64, power: F64,
+    hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, terminal: F64, stored: F64, cells: F64,
+    keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, slope: F64, length: F64, ramps: F64,
+    power: F64,
 ) -> None:  # fmt: skip
     work = np.empty((7, SEGMENTS * (hours.size + 1) + 4))
     home_ramps = np.empty((hours.size, 1 + 2 * SEGMENTS))

@@ -69,7 +69,7 @@ class _Part:
         self.load_kw, self.yield_ratio, self.sky = np.empty(0), np.empty(0), np.empty(0)
 
     def refresh(self, now_us: int) -> None:
-        """Once per half-hour: the base day, (S, 48) load by UTC half-hour, and each roof's yield; once a day: the sky."""
+        """Each half-hour: the base day, (S, 48) load by UTC half-hour, and the roofs' yields; each day: the sky."""
         if now_us // SLOT_US == self.slot:
             return
         if now_us // MICROS_PER_DAY != self.slot * SLOT_US // MICROS_PER_DAY:
@@ -147,7 +147,7 @@ class BaselineOutlook:
         bright = part.base(np.array([now_us], np.int64))[1]
         scale = np.divide(solar, bright, out=np.zeros_like(solar), where=bright < -0.05)
         solar = np.minimum(solar + part.solar_error.ahead(lead) * np.clip(scale, 0.0, 1.5), 0.0)
-        return load + solar
+        return np.asarray(load + solar)
 
     def nowcast(self, partition: int, now_us: int, at_us: int, columns: SiteColumns) -> F64:
         """See `Outlook`."""
@@ -161,7 +161,7 @@ class BaselineOutlook:
     def spot_ahead(self, now_us: int, times_us: I64) -> F64:
         """See `Outlook`."""
         base = base_price_per_mwh(self._price.as_of(now_us), times_us, self._usual)
-        return base + self._price_error.ahead(lead_hours(times_us, now_us))[0]
+        return np.asarray(base + self._price_error.ahead(lead_hours(times_us, now_us))[0])
 
     def _part(self, partition: int) -> _Part:
         part = self._parts[partition]

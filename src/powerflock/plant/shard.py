@@ -54,7 +54,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class SiteResult:
-    """(S,) one interval's result: net energy, what the owner alone would have drawn, and the owner's regret, $; NaN unknown."""
+    """(S,) one interval's result: net energy, what the owner alone would have drawn, the owner's regret in $."""
 
     net_kwh: F64
     alone_kwh: F64
@@ -94,7 +94,7 @@ class SiteShard:
     def problems(
         self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, stored_kwh: F64
     ) -> SiteProblems:  # fmt: skip
-        """The site problems from interval `first` over the T intervals of `net_load_kw` (S, T) and `price_per_kwh` (T,)."""
+        """The site problems of the T intervals from `first` on, by `net_load_kw` (S, T), `price_per_kwh` (T,)."""
         buy, sell = self.terms.prices(interval_starts(first, price_per_kwh.size, interval_us))
         cells = batteries(self.twins.table, self.terms.wear_per_kwh, net_load_kw)
         return SiteProblems(
@@ -129,7 +129,7 @@ class SiteShard:
         return np.asarray(cheapest * self.twins.table.discharge_efficiency_ratio)
 
     def moment(self, time_us: int, hours: float, net_load_kw: F64, stored_kwh: F64) -> Moment:
-        """The nameplate moment at `time_us`; unknown load and energy are taken as 0 and the reserve (mask afterwards)."""
+        """The nameplate moment at `time_us`; unknown load and energy count as 0 and the reserve (mask later)."""
         buy, sell = self.terms.site_prices(time_us)
         load = np.where(np.isnan(net_load_kw), 0.0, net_load_kw)
         cells = batteries(self.twins.table, self.terms.wear_per_kwh, load)

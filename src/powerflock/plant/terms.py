@@ -18,7 +18,10 @@ _SLOT_US = MICROS_PER_HOUR // 2
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`import_per_kwh, export_per_kwh` (K, 48) by UTC half-hour, `tariff` (S,) row of each site; wear and solar (S,)."""
+    """`import_per_kwh, export_per_kwh` (K, 48) by UTC half-hour, `tariff` (S,) row of each site; the rest (S,).
+
+    `place` (S,) is the row of each site's `latitude, longitude` (L,).
+    """
 
     import_per_kwh: F64
     export_per_kwh: F64
@@ -40,7 +43,7 @@ class Terms:
         for spec in specs:
             tariff.append(books.setdefault((spec.tariff, spec.utc_offset_minutes), len(books)))
             place.append(places.setdefault((round(spec.latitude, 1), round(spec.longitude, 1)), len(places)))
-        sample = {row: spec for row, spec in zip(tariff, specs, strict=True)}
+        sample = dict(zip(tariff, specs, strict=True))
         return Terms(
             np.array([_utc(sample[row].tariff.import_per_kwh, sample[row]) for row in range(len(books))]).reshape(
                 -1, 48
@@ -75,7 +78,7 @@ def _utc(prices: tuple[float, ...], spec: SiteSpec) -> F64:
 
 
 def batteries(table: SiteTable, wear_per_kwh: F64, net_load_kw: F64) -> Batteries:
-    """Nameplate batteries of all S sites, with the connection's limits widened to what load and sun alone exceed them by.
+    """Nameplate batteries of all S sites, with the connection's limits widened to what load and sun alone need.
 
     `net_load_kw` is (S,) or (S, T). Without curtailment nothing can hold a connection within a limit that the house
     alone breaks; the battery then has to keep the breach from growing.

@@ -73,7 +73,7 @@ class Run:
 
     @property
     def share_of_perfect(self) -> float:
-        """What the plant gained over owners alone, of what it would have with every load and price known; NaN if nothing."""
+        """What the plant gained over owners alone, of what perfect knowledge would have; NaN if nothing."""
         possible = self.joint_alone - self.joint_perfect
         return (self.joint_alone - self.joint_vpp) / possible if possible > 1e-9 else float("nan")
 
@@ -196,7 +196,7 @@ class Simulation:
         return cost
 
     def _to_go(self, stored_kwh: F64, now_us: int, *, last: bool) -> F64:
-        """(S,) what the owner alone would still have to spend from here, $: W, or the plan's own end value at its end."""
+        """(S,) what the owner alone would still spend from here, $: W, or the plan's own end value at its end."""
         ring, out = self.cycle.ring, np.zeros(stored_kwh.size)
         for shard, rows in zip(ring.shards, self.rows, strict=True):
             stored = stored_kwh[rows]

@@ -31,7 +31,8 @@ def build(problems: SiteProblems, home: int) -> highspy.Highs:
     model.addVars(5 * steps, lower, upper)
     model.changeColsCost(5 * steps, np.arange(5 * steps, dtype=np.int32), cost)
     into, out = cells.charge_efficiency_ratio[home], 1.0 / cells.discharge_efficiency_ratio[home]
-    starts, index, value, bounds = [], [], [], []
+    index: list[int] = []
+    starts, value, bounds = [], [], []
     for t in range(steps):
         starts.append(len(index))
         index += [bought[t], sold[t], charge[t], discharge[t]]
