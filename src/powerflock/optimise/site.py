@@ -22,7 +22,7 @@ from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.problem import SiteProblems, check_problems
 
 SEGMENTS = 3
-_OK, _NOT_CONVEX, _INFEASIBLE, _OVERFLOW = 0, 1, 2, 3
+_OK, _NOT_CONVEX, _INFEASIBLE = 0, 1, 2
 _TOLERANCE = 1e-12
 
 A = TypeVar("A")
@@ -155,8 +155,6 @@ def _solve_home(
                 slope[index] = other_slope[skipped + index]
                 length[index] = other_length[skipped + index]
         if step <= keep:
-            if count > slope_out.shape[2]:
-                return _OVERFLOW, step, 0.0
             left_out[home, step], base_out[home, step], count_out[home, step] = left, base, count
             slope_out[home, step, :count] = slope[:count]
             length_out[home, step, :count] = length[:count]
@@ -228,20 +226,17 @@ def _solve_rows(problems: SiteProblems, keep: int) -> Plans:
     cost, status = np.zeros(homes), np.zeros((homes, 2), np.int32)
     power = np.zeros((homes, intervals))
     ramps = np.zeros((homes, keep, 1 + 2 * SEGMENTS))
-    room = 48
-    while True:
-        shape = (homes, keep + 1)
-        left, base, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
-        slope, length = np.zeros((*shape, room)), np.zeros((*shape, room))
-        _solve_block(
-            problems.hours, problems.net_load_kw, problems.import_per_kwh, problems.export_per_kwh, problems.tariff,
-            problems.coordination_per_kwh, problems.terminal_per_kwh, problems.stored_kwh, cells, keep,
-            cost, status, left, base, count, slope, length, ramps, power,
-        )  # fmt: skip
-        if not (status[:, 0] == _OVERFLOW).any():
-            break
-        room *= 2
+    shape, most = (homes, keep + 1), SEGMENTS * intervals + 1
+    left, base, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
+    slope, length = np.zeros((*shape, most)), np.zeros((*shape, most))
+    _solve_block(
+        problems.hours, problems.net_load_kw, problems.import_per_kwh, problems.export_per_kwh, problems.tariff,
+        problems.coordination_per_kwh, problems.terminal_per_kwh, problems.stored_kwh, cells, keep,
+        cost, status, left, base, count, slope, length, ramps, power,
+    )  # fmt: skip
     _raise_first(problems, status)
+    widest = int(count.max(initial=1))
+    slope, length = slope[:, :, :widest].copy(), length[:, :, :widest].copy()
     starts, lengths = ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :]
     return Plans(
         cost, power, ValueFunctions(left, base, count, slope, length), Policies(ramps[:, :, 0], starts, lengths)
