@@ -8,7 +8,6 @@ from __future__ import annotations
 import highspy
 import numpy as np
 
-from powerflock.domain.arrays import F64
 from powerflock.optimise.problem import Batteries, SiteProblems
 
 
@@ -58,7 +57,7 @@ def optimal_cost(problems: SiteProblems, home: int) -> float:
 
 
 def random_problems(seed: int, homes: int, intervals: int) -> SiteProblems:
-    """Homes with random loads, tariffs, batteries and coordination prices, some without solar or with tiny batteries."""
+    """Homes with random loads, tariffs, batteries and coordination prices, some without solar or battery."""
     rng = np.random.default_rng(seed)
     capacity = rng.choice([0.0, 5.0, 9.8, 13.5, 27.0], homes) * rng.uniform(0.8, 1.0, homes)
     floor = capacity * rng.choice([0.0, 0.1, 0.2, 0.5], homes)
