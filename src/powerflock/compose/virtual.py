@@ -19,6 +19,7 @@ from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.market.venues.replay import ReplayVenue
 from powerflock.plant.outlook import BaselineOutlook, Outlook
+from powerflock.plant.planner import PlanNow
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
 from powerflock.sim import prices as sim_prices
@@ -36,7 +37,7 @@ DEFAULT_START = "2026-01-15T00:00:00+10:00"
 _TICK_US = 60 * MICROS_PER_S
 
 
-def run_simulation(  # noqa: PLR0913 - one argument for each option of the command, all by name
+def run_simulation(
     settings: Settings, *, homes: int, homes_file: Path | None, days: int, seed: int, perfect: bool,
     start_us: int | None, homes_start_us: int | None, prices_start_us: int | None, report: Path | None,
     progress: Callable[[float], None],
@@ -115,7 +116,7 @@ def _virtual_plant(
         outlook = PerfectOutlook(fleet.profiles, rows, prices)
     else:
         outlook = BaselineOutlook(registry.partitions)
-    runner = Runner(log, lambda epoch: Ring(registry, for_ring, outlook, venue, pool.map, epoch), None)
+    runner = Runner(log, lambda epoch: Ring(registry, for_ring, outlook, venue, PlanNow(pool.map), epoch), None)
     outcome = runner.enrol(fleet.specs)
     if outcome.reasons:
         site, reason = next(iter(outcome.reasons.items()))

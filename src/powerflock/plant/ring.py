@@ -21,16 +21,16 @@ from powerflock.domain.arrays import F64, Records
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.domain.columns import Issuer
 from powerflock.domain.registry import Registry
-from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
 from powerflock.groups.curves import add_curves, curve_table
+from powerflock.groups.hierarchy import Hierarchy, Level
 from powerflock.groups.sums import GroupTable, add, group_sums
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid, bid_from_curve, dispatched_mw
 from powerflock.market.programme import Programme, coordination_per_kwh, owner_payments
 from powerflock.market.signs import to_market_mw, to_passive_kw
 from powerflock.optimise.respond import stored_change
-from powerflock.optimise.site import Mapper
 from powerflock.plant.outlook import Outlook
+from powerflock.plant.planner import Planner
 from powerflock.plant.shard import SiteShard, interval_starts
 from powerflock.plant.terms import batteries
 from powerflock.twins.apply import StepReport, step
@@ -93,11 +93,11 @@ class Ring:
     """The plant's state. Shells feed it registry events, batches and the time, and carry out what it decides."""
 
     def __init__(
-        self, registry: Registry, settings: RingSettings, outlook: Outlook, venue: Venue, mapper: Mapper = map, epoch: int = 0
+        self, registry: Registry, settings: RingSettings, outlook: Outlook, venue: Venue, planner: Planner, epoch: int = 0
     ) -> None:  # fmt: skip
-        """An idle ring; `mapper` spreads planning, `epoch` goes into every command."""
+        """An idle ring; `epoch` goes into every command."""
         self.registry, self.settings, self.outlook, self.venue = registry, settings, outlook, venue
-        self.mapper, self.epoch = mapper, epoch
+        self.planner, self.epoch = planner, epoch
         self.shards = [SiteShard() for _ in range(registry.partitions)]
         self.hierarchy = Hierarchy.of([registry.table(part) for part in range(registry.partitions)])
         self.account = Account()
@@ -205,25 +205,34 @@ class Ring:
         return tuple(out)
 
     def _plan_if_due(self, interval: int, now_us: int) -> bool:
-        """Plans are made again every `plan_every` intervals, and for partitions whose sites changed."""
-        settings = self.settings
-        start = interval_starts(interval, 1, settings.interval_us)[0]
-        horizon = settings.horizon_intervals
-        if settings.horizon_end_us is not None:
-            horizon = int((settings.horizon_end_us - start) // settings.interval_us)
-        if horizon < 1:
+        """Adopt the plans that are ready; start new ones every `plan_every` intervals and where sites changed."""
+        for part, plan in self.planner.ready():
+            if plan.fleet.left.shape[0] == self.shards[part].sites:
+                self.shards[part].plan = plan
+        horizon = self._horizon(interval)
+        due = [part for part, shard in enumerate(self.shards) if shard.sites and self._is_due(part, interval)]
+        if horizon < 1 or not due:
             return False
-        times = interval_starts(interval, horizon, settings.interval_us)
-        planned = False
-        for part, shard in enumerate(self.shards):
-            current = shard.plan
-            if not shard.sites or (current is not None and interval - current.first < settings.plan_every):
-                continue
-            price = coordination_per_kwh(settings.programme, self.outlook.spot_ahead(now_us, times))
-            load = self.outlook.ahead(part, now_us, times)
-            shard.make_plan(interval, settings.interval_us, load, price, 2 * settings.plan_every, self.mapper)
-            planned = True
-        return planned
+        times = interval_starts(interval, horizon, self.settings.interval_us)
+        price = coordination_per_kwh(self.settings.programme, self.outlook.spot_ahead(now_us, times))
+        for part in due:
+            load, shard = self.outlook.ahead(part, now_us, times), self.shards[part]
+            job = shard.plan_job(interval, self.settings.interval_us, load, price, 2 * self.settings.plan_every)
+            plan = self.planner.start(part, interval, job)
+            if plan is not None:
+                shard.plan = plan
+        return True
+
+    def _horizon(self, interval: int) -> int:
+        """How many intervals the plans from `interval` on cover."""
+        end, length = self.settings.horizon_end_us, self.settings.interval_us
+        return self.settings.horizon_intervals if end is None else int(end // length - interval)
+
+    def _is_due(self, part: int, interval: int) -> bool:
+        started = self.planner.started(part)
+        plan = self.shards[part].plan
+        newest = max(started if started is not None else -1, plan.first if plan is not None else -1)
+        return newest < 0 or interval - newest >= self.settings.plan_every
 
     def _offers(self, columns: Sequence[SiteColumns], interval: int, now_us: int) -> list[F64]:
         """Each partition's (S, 41) curves for what is left of the interval."""
@@ -256,10 +265,10 @@ class Ring:
             price = coordination_per_kwh(self.settings.programme, np.array([self.award.spot_per_mwh]))[0]
             return clear(feeders, *limits, float(read_at(portfolio_curve(feeders, *limits), float(price))))
         length = self.settings.interval_us
-        left = ((self.award.interval + 1) * length - now_us) / MICROS_PER_HOUR
         done = sum(shard.delivered_kwh(own) for shard, own in zip(self.shards, columns, strict=True))
+        elapsed = (now_us - self.opened_us) / MICROS_PER_HOUR
         whole = ((self.award.interval + 1) * length - self.opened_us) / MICROS_PER_HOUR
-        self.target_kw = remaining_kw(to_passive_kw(award_mw), whole, done, left)
+        self.target_kw = remaining_kw(to_passive_kw(award_mw), whole, elapsed, done)
         return clear(feeders, *limits, self.target_kw)
 
     def _command(

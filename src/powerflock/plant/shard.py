@@ -6,7 +6,7 @@ price); an interval's books start from where the batteries really stand. Must no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,19 +109,21 @@ class SiteShard:
             batteries=cells,
         )
 
-    def make_plan(
-        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, keep: int, mapper: Mapper
-    ) -> None:
-        """Solve W and V from interval `first` on and keep the value functions of the first `keep` intervals."""
+    def plan_job(
+        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, keep: int
+    ) -> Callable[[Mapper], Plan]:  # fmt: skip
+        """The work of planning from interval `first` on, bound to the sites of now: it may run beside later turns."""
         nowhere = np.zeros(self.sites)
         alone = self.problems(first, interval_us, net_load_kw, np.zeros_like(price_per_kwh), nowhere)
         raised = np.maximum(price_per_kwh, lowest_convex_price(alone))
         fleet = replace(alone, coordination_per_kwh=raised)
-        keep = min(keep, price_per_kwh.size)
-        self.plan = Plan(
-            first, solve(alone, keep, mapper).values, solve(fleet, keep, mapper).values,
-            int((raised > price_per_kwh).sum()),
-        )  # fmt: skip
+        kept = min(keep, price_per_kwh.size)
+
+        def solve_both(mapper: Mapper) -> Plan:
+            values = solve(alone, kept, mapper).values, solve(fleet, kept, mapper).values
+            return Plan(first, *values, int((raised > price_per_kwh).sum()))
+
+        return solve_both
 
     def terminal_per_kwh(self) -> F64:
         """(S,) value of energy left at a plan's end, $/kWh stored: it replaces at least the day's cheapest import."""
@@ -168,12 +170,26 @@ class SiteShard:
             return
         hours = duration_us / MICROS_PER_HOUR
         moment = self.moment(time_us - 1, hours, columns.net_load_kw, columns.stored_kwh)
-        net_kwh = columns.register_kwh - self.books.last_register_kwh
+        net_kwh = self._register_rise(columns, hours)
         battery_kwh = columns.battery_kw * hours
         self.books.bill += energy_cost(moment, net_kwh)
         self.books.wear += self.terms.wear_per_kwh * np.abs(battery_kwh)
         self.books.load_kwh += net_kwh - battery_kwh
         self.books.last_register_kwh = columns.register_kwh.copy()
+
+    def _register_rise(self, columns: SiteColumns, hours: float) -> F64:
+        """(S,) kWh since the last turn; where a register jumped by more than the connection can carry, the meter's power.
+
+        A meter that was replaced starts again from zero: the interval's books are moved along, so that the jump is no
+        energy.
+        """
+        assert self.books is not None
+        rise = columns.register_kwh - self.books.last_register_kwh
+        carries = 2.0 * np.maximum(self.twins.table.import_limit_kw, self.twins.table.export_limit_kw) * hours
+        jumped = np.abs(rise) > carries
+        plausible = np.where(jumped, columns.meter_kw * hours, rise)
+        self.books.register_kwh += np.where(jumped, rise - plausible, 0.0)
+        return plausible
 
     def delivered_kwh(self, columns: SiteColumns) -> float:
         """Net energy since the interval opened, over the sites whose meters were known then and are now."""

@@ -238,7 +238,7 @@ class Simulation:
             )
             problems = shard.problems(start_us // length, length, load, price, stored_kwh[rows])
             raised = replace(problems, coordination_per_kwh=np.maximum(price, lowest_convex_price(problems)))
-            cost, stored = schedule_cost(problems, solve(raised, 0, ring.mapper).battery_kw)
+            cost, stored = schedule_cost(problems, solve(raised, 0).battery_kw)
             end = stored_kwh.copy()
             end[rows] = stored[:, -1]
             left = self._to_go(end, end_us, last=True)[rows]

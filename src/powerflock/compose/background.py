@@ -1,0 +1,39 @@
+"""Planning beside the turns: a plan is adopted at the first turn after it is ready, and no turn ever waits for one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from powerflock.plant.planner import Job
+from powerflock.plant.shard import Plan
+
+
+class BackgroundPlanner:
+    """A `Planner` on the threads of `pool`; `done` hears how many seconds each plan took."""
+
+    def __init__(self, pool: ThreadPoolExecutor, done: Callable[[float], None]) -> None:
+        """Nothing under way."""
+        self._pool, self._done = pool, done
+        self._running: dict[int, tuple[int, Future[Plan]]] = {}
+
+    def start(self, partition: int, first: int, job: Job) -> Plan | None:
+        """See `Planner`."""
+        self._running[partition] = first, self._pool.submit(self._make, job)
+        return None
+
+    def started(self, partition: int) -> int | None:
+        """See `Planner`."""
+        return self._running[partition][0] if partition in self._running else None
+
+    def ready(self) -> list[tuple[int, Plan]]:
+        """See `Planner`; what a plan raised is raised here, in the turn."""
+        finished = [part for part, (_, future) in self._running.items() if future.done()]
+        return [(part, self._running.pop(part)[1].result()) for part in finished]
+
+    def _make(self, job: Job) -> Plan:
+        began = time.perf_counter()
+        plan = job(map)
+        self._done(time.perf_counter() - began)
+        return plan

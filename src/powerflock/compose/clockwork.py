@@ -1,0 +1,82 @@
+"""The plant's clock across restarts: scaled time goes on where it was, and never runs backwards.
+
+The file keeps where the time was anchored and, by its own modification time, when the plant was last alive. After a
+short stop time has gone on meanwhile; after a long one (or with another speed) it continues from where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, Clock, ScaledClock, SystemClock
+from powerflock.domain.errors import InvalidInput
+
+_SHORT_STOP_S = 600.0
+_FIRST_HOUR = 15
+_MARKET_OFFSET_HOURS = 10
+
+
+class _Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first_us: int
+    start_us: int
+    wall_us: int
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """The clock to use, when the plant's time first began, and the file that remembers."""
+
+    clock: Clock
+    first_us: int
+    file: Path
+
+    @staticmethod
+    def open(file: Path, speed: float, *, simulated: bool) -> Clockwork:
+        """Continue the clock of `file`, or start one: real time at speed 1, else today at 15:00 market time."""
+        wall = time.time_ns() // 1_000
+        anchor = _read(file)
+        if not simulated and speed == 1.0:
+            return Clockwork(
+                SystemClock(),
+                anchor.first_us if anchor else wall,
+                _write(file, anchor or _Anchor(wall, wall, wall, 1.0)),
+            )
+        if anchor is None:
+            offset = _MARKET_OFFSET_HOURS * MICROS_PER_HOUR
+            midnight = wall - (wall + offset) % MICROS_PER_DAY
+            start = midnight + _FIRST_HOUR * MICROS_PER_HOUR
+            anchor = _Anchor(start, start, wall, speed)
+        else:
+            alive_us = file.stat().st_mtime_ns // 1_000
+            if anchor.speed != speed or wall - alive_us > _SHORT_STOP_S * MICROS_PER_S:
+                stopped = anchor.start_us + int((alive_us - anchor.wall_us) * anchor.speed)
+                anchor = _Anchor(anchor.first_us, stopped, wall, speed)
+        return Clockwork(ScaledClock(anchor.start_us, anchor.wall_us, speed), anchor.first_us, _write(file, anchor))
+
+    def touch(self) -> None:
+        """The plant is alive now."""
+        os.utime(self.file)
+
+
+def _read(file: Path) -> _Anchor | None:
+    if not file.exists():
+        return None
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Anchor)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(
+            f"clock file {file}", str(error), "must be the plant's own", "Remove it to start a new clock."
+        ) from error
+
+
+def _write(file: Path, anchor: _Anchor) -> Path:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_bytes(msgspec.json.encode(anchor))
+    temporary.replace(file)
+    return file

@@ -1,0 +1,84 @@
+"""What a plant keeps on disk, and where: one folder, private to its user."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from powerflock.domain.errors import InvalidInput
+from powerflock.history import snapshots
+from powerflock.twins.columns import Shard
+from powerflock.twins.snapshot import Mark
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PlantFiles:
+    """`secret` signs device tokens; `enrol_key` opens enrolment; the rest are paths."""
+
+    folder: Path
+    log: Path
+    snapshots: Path
+    clock: Path
+    enrol_key_file: Path
+    enrol_key: str
+    secret: bytes
+
+    @staticmethod
+    def open(folder: Path) -> PlantFiles:
+        """Make or reopen the folder; secrets are made once, readable by their owner only."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            secret = _secret(folder / "secret")
+            key = _secret(folder / "enrol.key")
+        except OSError as error:
+            raise InvalidInput(
+                "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
+            ) from error
+        return PlantFiles(
+            folder,
+            folder / "log.sqlite",
+            folder / "snapshots",
+            folder / "clock.json",
+            folder / "enrol.key",
+            key.hex(),
+            secret,
+        )
+
+
+def _secret(file: Path) -> bytes:
+    """The bytes whose hexadecimal text is in `file`, made at first."""
+    if not file.exists():
+        temporary = file.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
+        temporary.write_text(secrets.token_hex(_SECRET_BYTES))
+        temporary.replace(file)
+    text = file.read_text().strip()
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != _SECRET_BYTES:
+        raise InvalidInput(
+            f"secret file {file}", f"{len(text)} characters", f"must be {2 * _SECRET_BYTES} hexadecimal digits",
+            "Restore it; without it every device must be enrolled again.",
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFiles:
+    """The runner's snapshots in a folder."""
+
+    folder: Path
+
+    def save(self, partition: int, offset: int, payload: bytes) -> None:
+        """Keep `payload` durably; the newest two of each partition are kept."""
+        snapshots.write(self.folder, partition, offset, payload)
+
+    def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
+        """The newest one that is whole."""
+        return snapshots.newest_good(self.folder, partition, decode).state

@@ -1,0 +1,218 @@
+"""`powerflock up`: gateway, log, ring, API and page in one process, the demo's homes in another.
+
+One event loop serves sockets; the ring turns in a worker thread, so neither waits for the other. What stops the plant
+is an error that no retry can mend (another owner, a damaged log); everything else is retried and shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+
+from powerflock import api
+from powerflock.api.app import create_app
+from powerflock.autobidder.runner import Runner
+from powerflock.compose.background import BackgroundPlanner
+from powerflock.compose.clockwork import Clockwork
+from powerflock.compose.files import PlantFiles, SnapshotFiles
+from powerflock.compose.homes_process import HomesProcess
+from powerflock.compose.parts import CORES, MARKET_OFFSET_US, import_prices, ring_settings
+from powerflock.compose.prices import LivePrices
+from powerflock.compose.view import Labels, LiveView, mean_of
+from powerflock.domain.batches import decode
+from powerflock.domain.clock import MICROS_PER_S
+from powerflock.domain.columns import COMMAND
+from powerflock.domain.errors import InvalidInput, LogError
+from powerflock.domain.registry import Registry
+from powerflock.gateway.server import Gateway
+from powerflock.gateway.session import GatewayOptions
+from powerflock.gateway.tokens import issue
+from powerflock.log.open import open_log
+from powerflock.log.port import Fenced, Log
+from powerflock.plant.outlook import BaselineOutlook
+from powerflock.plant.ring import Ring
+from powerflock.settings import Settings
+from powerflock.twins.estimate import EstimateSettings
+
+STATIC = Path(api.__file__).parent / "static"
+_log = logging.getLogger("powerflock")
+
+
+def run_plant(settings: Settings, *, demo: bool, homes: int, seed: int, homes_file: Path | None) -> None:
+    """Run until interrupted. Raises `InvalidInput` for what the user can mend, `LogError` where the log gives up."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("uvicorn", "picows"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    files = PlantFiles.open(settings.plant.data_dir)
+    plant = LivePlant(settings, files, demo=demo)
+    process = HomesProcess(settings, files, homes, seed, homes_file) if demo else None
+    asyncio.run(plant.run(process))
+
+
+class LivePlant:
+    """The process's parts, started in `run` in an order that shows the page first."""
+
+    def __init__(self, settings: Settings, files: PlantFiles, *, demo: bool) -> None:
+        """Everything that needs no recovery; opens the log."""
+        self._settings, self._files = settings, files
+        self._clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=demo)
+        self._prices = LivePrices(settings, self._clockwork.first_us)
+        self._log: Log = open_log(f"sqlite:{files.log}" if settings.log.kind == "sqlite" else "memory:")
+        labels = Labels(demo, self._prices.source, self._prices.generated, MARKET_OFFSET_US // (60 * MICROS_PER_S))
+        self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
+        self._runner: Runner | None = None
+        self._gateway: Gateway | None = None
+        self._sent = [0] * settings.plant.partitions
+
+    async def run(self, homes: HomesProcess | None) -> None:
+        """Serve until a signal or a defect ends it."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        server = self._api_server()
+        serving = asyncio.create_task(server.serve())
+        await self._up(server, serving)
+        with ThreadPoolExecutor(CORES) as pool:
+            self._runner = await asyncio.to_thread(self._recover, pool)
+            self._view.runner = self._runner
+            self._gateway = await self._open_gateway()
+            tasks = {serving, asyncio.create_task(self._turn_for_ever()), asyncio.create_task(self._gateway.wait())}
+            if homes is not None:
+                tasks.add(asyncio.create_task(homes.keep_running()))
+            stopping = asyncio.create_task(stop.wait())
+            done, _ = await asyncio.wait(tasks | {stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await self._down(server, serving, tasks, homes)
+        self._log.close()
+        for task in done - {stopping}:
+            task.result()
+
+    def _api_server(self) -> uvicorn.Server:
+        app = create_app(self._view, self._files.enrol_key, STATIC if STATIC.is_dir() else None)
+        own = self._settings.api
+        config = uvicorn.Config(
+            app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
+        )
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        return server
+
+    async def _up(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        while not server.started:
+            if serving.done():
+                own = self._settings.api
+                raise InvalidInput(
+                    "api.port", own.port, f"cannot be opened on {own.host}", "Choose another with --port."
+                )
+            await asyncio.sleep(0.02)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        _log.info("powerflock: the plant is at http://%s:%d", self._settings.api.host, port)
+
+    def _recover(self, pool: ThreadPoolExecutor) -> Runner:
+        registry = Registry.empty(self._settings.plant.partitions)
+        wall = MICROS_PER_S * self._settings.plant.speed
+        own, tick = self._settings.estimate, self._settings.plant.tick_s
+        ages = EstimateSettings(
+            round(3 * tick * wall), round(own.stale_after_s * wall), round(own.silent_after_s * wall)
+        )
+        outlook = BaselineOutlook(registry.partitions)
+        now = self._clockwork.clock.now_us()
+        import_prices(outlook, self._prices.week_before(now), now)
+        settings = ring_settings(self._settings, ages)
+
+        def ring(epoch: int) -> Ring:
+            return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)
+
+        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots))
+        runner.recover()
+        self._sent = [self._log.end("commands", partition) for partition in range(registry.partitions)]
+        return runner
+
+    async def _open_gateway(self) -> Gateway:
+        own, runner = self._settings.gateway, self._runner
+        assert runner is not None
+        options = GatewayOptions(
+            batch_ms=own.batch_ms,
+            batch_rows=own.batch_rows,
+            max_frame_bytes=own.max_frame_bytes,
+            credits=own.credits,
+            interval_us=self._settings.plant.interval_s * MICROS_PER_S,
+        )
+        gateway = Gateway(
+            self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, lambda *_: None, options
+        )
+        try:
+            port = await gateway.start(own.host, own.port)
+        except OSError as error:
+            raise InvalidInput(
+                "gateway.port", own.port, f"cannot be opened on {own.host}: {error.strerror}",
+                "Choose another with --gateway-port.",
+            ) from error  # fmt: skip
+        _log.info("powerflock: devices connect to ws://%s:%d/v1", own.host, port)
+        return gateway
+
+    async def _turn_for_ever(self) -> None:
+        """The ring's heartbeat: a late turn is not made up for, a failed one is tried again at the next beat."""
+        period, beat = self._settings.plant.tick_s, time.monotonic()
+        while True:
+            try:
+                await self._turn(period)
+                self._view.vitals.trouble = ""
+            except Fenced:
+                raise
+            except LogError as error:
+                self._view.vitals.trouble = str(error)
+                _log.warning("powerflock: %s", error)
+            beat = max(beat + period, time.monotonic())
+            await asyncio.sleep(beat - time.monotonic())
+
+    async def _turn(self, period: float) -> None:
+        runner, vitals = self._runner, self._view.vitals
+        assert runner is not None
+        before, began = runner.counts.applied, time.perf_counter()
+        turn = await asyncio.to_thread(runner.tick, self._clockwork.clock.now_us())
+        spent_ms = (time.perf_counter() - began) * 1000.0
+        self._view.turn = turn
+        vitals.tick_ms = mean_of(vitals.tick_ms, spent_ms)
+        vitals.readings_per_s = mean_of(vitals.readings_per_s, (runner.counts.applied - before) / period)
+        vitals.log_entries = runner.counts.entries
+        await self._send_commands()
+        if turn.began is not None:
+            self._clockwork.touch()
+
+    def _planned(self, seconds: float) -> None:
+        self._view.vitals.plan_ms = seconds * 1000.0
+
+    async def _send_commands(self) -> None:
+        """The gateway's side of the log: what is durable goes out, in order."""
+        assert self._gateway is not None
+        for partition, offset in enumerate(self._sent):
+            for entry in await asyncio.to_thread(self._log.read, "commands", partition, offset):
+                self._gateway.send_commands(decode(entry.payload, COMMAND), partition)
+                self._sent[partition] = entry.offset + 1
+
+    async def _down(
+        self,
+        server: uvicorn.Server,
+        serving: asyncio.Task[None],
+        tasks: set[asyncio.Task[None]],
+        homes: HomesProcess | None,
+    ) -> None:
+        """Homes first, then the front door, then the page."""
+        for task in tasks - {serving}:
+            task.cancel()
+        await asyncio.gather(*(tasks - {serving}), return_exceptions=True)
+        if homes is not None:
+            await homes.stop()
+        if self._gateway is not None:
+            await self._gateway.stop()
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=3.0)
+        self._clockwork.touch()

@@ -1,0 +1,90 @@
+"""Groups, bids, accounts and metrics as the API's rows; each a plain mapping, signs as the models say."""
+
+from __future__ import annotations
+
+from powerflock.api import models
+from powerflock.autobidder.record import known
+from powerflock.autobidder.runner import Counts, IntervalBegan
+from powerflock.domain.clock import to_rfc3339
+from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.sums import GroupTable
+from powerflock.market.account import Settlement
+from powerflock.market.bids import dispatched_mw
+
+
+def coverage(groups: GroupTable, group: int) -> models.Coverage:
+    """How much of one group is known now."""
+    return models.Coverage(
+        int(groups.fresh[group]), int(groups.stale[group]), int(groups.silent[group]),
+        known(float(groups.coverage_ratio[group])),
+    )  # fmt: skip
+
+
+def group_rows(hierarchy: Hierarchy, groups: GroupTable) -> list[models.GroupRow]:
+    """All groups that the table knows, parents first."""
+    return [
+        models.GroupRow(
+            hierarchy.names[group],
+            hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
+            int(hierarchy.level[group]),
+            int(groups.sites[group]),
+            known(float(groups.power_kw[group])),
+            known(float(groups.std_kw[group])),
+            known(float(groups.stored_kwh[group])),
+            float(groups.capacity_kwh[group]),
+            float(groups.up_kw[group]),
+            float(groups.down_kw[group]),
+            coverage(groups, group),
+        )
+        for group in range(groups.sites.size)
+    ]
+
+
+def bid_row(event: IntervalBegan, length_us: int) -> models.BidRow:
+    """The bid that stood when an interval began, with what its price dispatched."""
+    bid = event.bid
+    assert bid is not None, "only intervals with a bid have a bid row"
+    bands = [models.Band(*band) for band in zip(bid.price_per_mwh, bid.quantity_mw, strict=True)]
+    start = event.interval * length_us
+    award = dispatched_mw(bid, event.spot_per_mwh)
+    return models.BidRow(
+        to_rfc3339(start), to_rfc3339(start + length_us), bands, bid.base_mw, award, event.spot_per_mwh
+    )
+
+
+def account_row(item: Settlement, length_us: int) -> models.AccountRow:
+    """One settled interval."""
+    return models.AccountRow(
+        to_rfc3339(item.interval_us),
+        to_rfc3339(item.interval_us + length_us),
+        item.awarded_mwh if item.award_mw is not None else None,
+        item.delivered_mwh,
+        item.spot_per_mwh,
+        item.market_revenue,
+        item.owner_payments,
+        item.earned - item.owner_payments,
+    )
+
+
+def prometheus(state: models.State, counts: Counts | None) -> str:
+    """The plant's own metrics in Prometheus' text format; never a site id as a label."""
+    rows: list[tuple[str, str, str, float | None]] = [
+        ("powerflock_output_mw", "gauge", "Metered output, MW, + = export", state.output.delivered_mw),
+        ("powerflock_target_mw", "gauge", "Award in force, MW, + = export", state.output.target_mw),
+        ("powerflock_coverage_ratio", "gauge", "Share of sites that are fresh", state.coverage.ratio),
+        ("powerflock_soc_ratio", "gauge", "State of charge of all batteries", state.battery.soc_ratio),
+        ("powerflock_sites", "gauge", "Enrolled sites", float(state.sites)),
+        ("powerflock_tick_milliseconds", "gauge", "One turn of the ring", state.ring.tick_ms),
+        ("powerflock_settled_intervals_total", "counter", "Intervals settled", float(state.account.intervals)),
+    ]
+    if counts is not None:
+        rows += [
+            ("powerflock_readings_applied_total", "counter", "Readings in effect", float(counts.applied)),
+            ("powerflock_readings_repeated_total", "counter", "Readings dropped as repeats", float(counts.repeated)),
+            ("powerflock_readings_refused_total", "counter", "Readings refused", float(counts.refused)),
+        ]
+    lines = [
+        f"# HELP {name} {text}.\n# TYPE {name} {kind}\n{name} {'NaN' if value is None else repr(value)}\n"
+        for name, kind, text, value in rows
+    ]
+    return "".join(lines)

@@ -1,0 +1,204 @@
+"""The plant as the API shows it: what the last turn prepared, turned into the API's models.
+
+Reads immutable turns and the runner's records only; nothing here changes the plant but `enrol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from powerflock.api import models
+from powerflock.api.paging import page_token as token_after
+from powerflock.api.paging import site_before
+from powerflock.autobidder.record import PlantRow, known
+from powerflock.autobidder.runner import Runner
+from powerflock.compose.rows import account_row, bid_row, coverage, group_rows, prometheus
+from powerflock.compose.site_view import SiteView
+from powerflock.domain.clock import MICROS_PER_S, Clock, to_rfc3339
+from powerflock.domain.errors import InvalidInput
+from powerflock.domain.outcomes import Status
+from powerflock.domain.site import SiteSpec
+from powerflock.groups.hierarchy import PORTFOLIO
+from powerflock.plant.ring import Turn
+
+_MOST_ROWS = 2000
+
+
+@dataclass(slots=True)
+class Vitals:
+    """How the process is doing, kept by the live loop."""
+
+    started_us: int
+    readings_per_s: float = 0.0
+    tick_ms: float = 0.0
+    plan_ms: float = 0.0
+    log_entries: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the plant says of itself; `simulated` puts the banner on every screen."""
+
+    simulated: bool
+    price_source: str
+    generated_prices: bool
+    utc_offset_minutes: int
+
+
+class LiveView:
+    """A `PlantView` of a runner; `turn` is None until the ring has turned once."""
+
+    def __init__(self, clock: Clock, labels: Labels, token_of: Callable[[str], str]) -> None:
+        """`token_of` issues a device token for a site id."""
+        self._clock, self._labels, self._token_of = clock, labels, token_of
+        self.vitals = Vitals(clock.now_us())
+        self.runner: Runner | None = None
+        self.turn: Turn | None = None
+
+    def state(self) -> models.State:
+        """See `PlantView`."""
+        now, turn, runner = self._clock.now_us(), self.turn, self.runner
+        length = 300 * MICROS_PER_S if runner is None else runner.ring.settings.interval_us
+        start = (turn.interval if turn else now // length) * length
+        row = runner.rows[-1] if runner is not None and runner.rows else PlantRow(now, *([None] * 7))
+        return models.State(
+            time=to_rfc3339(now),
+            utc_offset_minutes=self._labels.utc_offset_minutes,
+            speed=self._clock.speed,
+            simulated=self._labels.simulated,
+            price_source=self._labels.price_source,
+            generated_prices=self._labels.generated_prices,
+            phase=self._phase(),
+            interval_start=to_rfc3339(start),
+            interval_end=to_rfc3339(start + length),
+            sites=runner.ring.registry.sites if runner is not None else 0,
+            output=models.Output(row.target_mw, row.delivered_mw, row.up_mw, row.down_mw),
+            battery=self._battery(turn),
+            coverage=coverage(turn.groups, PORTFOLIO) if turn else models.Coverage(0, 0, 0, None),
+            price=models.Price(row.spot_per_mwh, turn.clearing.price_per_kwh if turn and turn.clearing else None),
+            bid=self._bid(turn),
+            account=self._account(),
+            ring=models.Ring(
+                self.vitals.readings_per_s, self.vitals.tick_ms, self.vitals.plan_ms, self.vitals.log_entries,
+                to_rfc3339(self.vitals.started_us),
+            ),
+        )  # fmt: skip
+
+    def history(self, minutes: float) -> models.History:
+        """See `PlantView`."""
+        rows = list(self.runner.rows) if self.runner is not None else []
+        since = self._clock.now_us() - round(minutes * 60 * MICROS_PER_S)
+        chosen = [row for row in rows if row.time_us >= since]
+        step = -(-len(chosen) // _MOST_ROWS) if chosen else 1
+        thinned = chosen[:: max(step, 1)]
+        return models.History(
+            [row.time_us for row in thinned],
+            [row.target_mw for row in thinned],
+            [row.delivered_mw for row in thinned],
+            [row.up_mw for row in thinned],
+            [row.down_mw for row in thinned],
+            [row.soc_ratio for row in thinned],
+            [row.coverage_ratio for row in thinned],
+            [row.spot_per_mwh for row in thinned],
+        )
+
+    def sites(
+        self, limit: int, page_token: str | None, freshness: models.FreshnessName | None, search: str | None
+    ) -> models.SitePage:
+        """See `PlantView`."""
+        after = site_before(page_token) if page_token is not None else ""
+        if self.runner is None or self.turn is None:
+            return models.SitePage([], 0, None)
+        view = SiteView(self.runner.ring, self.turn)
+        matching = view.matching(freshness, search)
+        following = (place for place in matching if place.site > after)
+        page = list(islice(following, limit + 1))
+        token = token_after(page[limit - 1].site) if len(page) > limit else None
+        return models.SitePage([view.row(place) for place in page[:limit]], len(matching), token)
+
+    def site(self, site: str) -> models.SiteDetail:
+        """See `PlantView`."""
+        if self.runner is None or self.turn is None:
+            raise InvalidInput("plant", self._phase(), "is not ready to show sites", "Try again in a few seconds.")
+        return SiteView(self.runner.ring, self.turn).detail(site)
+
+    def groups(self) -> Sequence[models.GroupRow]:
+        """See `PlantView`."""
+        if self.runner is None or self.turn is None:
+            return []
+        return group_rows(self.runner.ring.hierarchy, self.turn.groups)
+
+    def bids(self, limit: int) -> Sequence[models.BidRow]:
+        """See `PlantView`."""
+        if self.runner is None:
+            return []
+        length = self.runner.ring.settings.interval_us
+        return [bid_row(event, length) for event in reversed(self.runner.awards[-limit:]) if event.bid is not None]
+
+    def accounts(self, limit: int) -> Sequence[models.AccountRow]:
+        """See `PlantView`."""
+        if self.runner is None:
+            return []
+        length = self.runner.ring.settings.interval_us
+        return [account_row(item, length) for item in reversed(self.runner.settled[-limit:])]
+
+    def enrol(self, specs: Sequence[SiteSpec]) -> models.EnrolResult:
+        """See `PlantView`."""
+        if self.runner is None:
+            raise InvalidInput("plant", self._phase(), "is not ready to enrol sites", "Try again in a few seconds.")
+        outcome = self.runner.enrol(specs)
+        kept = [spec.site for spec in specs if spec.site not in outcome.reasons]
+        tokens = {site: self._token_of(site) for site in kept} if outcome.status != Status.REFUSED else {}
+        return models.EnrolResult(tokens, outcome)
+
+    def health(self) -> models.Health:
+        """See `PlantView`."""
+        phase, checks = self._phase(), {}
+        if phase == "recovering":
+            checks["plant"] = "recovering from the log"
+        if self.vitals.trouble:
+            checks["ring"] = self.vitals.trouble
+        return models.Health(live=True, ready=not checks, checks=checks)
+
+    def metrics(self) -> str:
+        """See `PlantView`."""
+        return prometheus(self.state(), self.runner.counts if self.runner is not None else None)
+
+    def _phase(self) -> models.Phase:
+        if self.runner is None:
+            return "recovering"
+        return "waiting" if self.turn is None or not self.turn.groups.known[PORTFOLIO] else "running"
+
+    def _battery(self, turn: Turn | None) -> models.Storage:
+        if turn is None:
+            return models.Storage(None, None, None)
+        stored = known(float(turn.groups.stored_kwh[PORTFOLIO]))
+        capacity = float(turn.groups.capacity_kwh[PORTFOLIO])
+        ratio = stored / capacity if stored is not None and capacity > 0 else None
+        return models.Storage(None if stored is None else stored / 1000.0, capacity / 1000.0, ratio)
+
+    def _bid(self, turn: Turn | None) -> models.Bid | None:
+        if turn is None or turn.award is None or turn.award.bid is None:
+            return None
+        bid = turn.award.bid
+        bands = [models.Band(*band) for band in zip(bid.price_per_mwh, bid.quantity_mw, strict=True)]
+        return models.Bid(to_rfc3339(bid.interval_us), bands, bid.base_mw, turn.award.mw)
+
+    def _account(self) -> models.Account:
+        if self.runner is None:
+            return models.Account(0, None, None, None, None, None)
+        account = self.runner.ring.account
+        return models.Account(
+            account.intervals, account.awarded_mwh, account.delivered_mwh, account.market_revenue,
+            account.owner_payments, account.fleet_margin,
+        )  # fmt: skip
+
+
+def mean_of(previous: float, seen: float, weight: float = 0.2) -> float:
+    """An exponential mean for the vitals."""
+    return float(np.where(previous == 0.0, seen, previous + weight * (seen - previous)))
