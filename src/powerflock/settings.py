@@ -108,6 +108,17 @@ class PlanSettings(Section):
     horizon_h: float = Field(default=24.0, ge=1.0, le=72.0, description="How far ahead each site is planned, hours.")
 
 
+class NetworkSettings(Section):
+    """What the network allows at the head of every feeder."""
+
+    feeder_import_limit_kw: float | None = Field(
+        default=None, ge=0.0, le=1e7, description="Most a feeder may draw, kW; empty means no limit."
+    )
+    feeder_export_limit_kw: float | None = Field(
+        default=None, ge=0.0, le=1e7, description="Most a feeder may send back, kW; empty means no limit."
+    )
+
+
 class MarketSettings(Section):
     """Which prices the plant meets."""
 
@@ -155,6 +166,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     plan: PlanSettings = PlanSettings()
+    network: NetworkSettings = NetworkSettings()
     market: MarketSettings = MarketSettings()
     programme: ProgrammeSettings = ProgrammeSettings()
     estimate: EstimateSettings = EstimateSettings()

@@ -1,1 +1,1 @@
-"""The durable cycle around the ring: what the log has goes in, what the ring decides goes to the log, all or nothing."""
+"""The durable cycle: what the log has goes into the ring, what the ring decides goes to the log, all or nothing."""

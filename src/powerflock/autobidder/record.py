@@ -11,7 +11,7 @@ import msgspec
 
 from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.market.signs import to_market_mw
-from powerflock.plant.ring import Turn
+from powerflock.plant.model import Turn
 
 
 class PlantRow(msgspec.Struct, frozen=True, array_like=True):
@@ -33,13 +33,13 @@ def row_of(turn: Turn) -> PlantRow:
     capacity = float(groups.capacity_kwh[PORTFOLIO])
     return PlantRow(
         turn.now_us,
-        turn.award.mw if turn.award is not None else None,
+        turn.award.mw,
         known(to_market_mw(float(groups.power_kw[PORTFOLIO]))),
         known(float(groups.up_kw[PORTFOLIO]) / 1000.0),
         known(float(groups.down_kw[PORTFOLIO]) / 1000.0),
         known(float(groups.stored_kwh[PORTFOLIO]) / capacity) if capacity > 0 else None,
         known(float(groups.coverage_ratio[PORTFOLIO])),
-        turn.award.spot_per_mwh if turn.award is not None else None,
+        turn.award.spot_per_mwh,
     )
 
 

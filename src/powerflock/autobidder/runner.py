@@ -24,7 +24,8 @@ from powerflock.domain.site import SiteSpec
 from powerflock.log.port import Log
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
-from powerflock.plant.ring import Award, Ring, Turn
+from powerflock.plant.model import Award, Turn
+from powerflock.plant.ring import Ring
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, dump, load
 
@@ -35,7 +36,7 @@ _ROWS_KEPT = 100_000
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The market event that opens an interval: what it settled, the award, and the log offsets where its books start."""
+    """The market event that opens an interval: what it settled, its award, and the log offsets where its books start."""
 
     interval: int
     opened_us: int

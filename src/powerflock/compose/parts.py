@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.forecast.history import DAYS, SLOT_US
 from powerflock.market.programme import Programme, check_programme
+from powerflock.plant.model import RingSettings
 from powerflock.plant.outlook import BaselineOutlook
-from powerflock.plant.ring import RingSettings
 from powerflock.settings import Settings
 from powerflock.sim.prices import PriceSeries
 from powerflock.sim.profiles import Profiles
@@ -30,9 +32,15 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
         horizon_end_us=horizon_end_us,
         plan_every=settings.plan.every_intervals,
         command_life_us=2 * interval_us,
+        feeder_import_limit_kw=_limit(settings.network.feeder_import_limit_kw),
+        feeder_export_limit_kw=_limit(settings.network.feeder_export_limit_kw),
         estimate=estimate,
         programme=check_programme(Programme(given.kind, kept, given.loss_factor_ratio, given.owner_share_ratio)),
     )
+
+
+def _limit(given_kw: float | None) -> float:
+    return math.inf if given_kw is None else given_kw
 
 
 def import_homes(outlook: BaselineOutlook, profiles: Profiles, rows: list[I64], start_us: int) -> None:

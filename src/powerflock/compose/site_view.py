@@ -14,7 +14,8 @@ from powerflock.domain.errors import NotFound
 from powerflock.domain.site import SiteSpec
 from powerflock.groups.capacity import up_down
 from powerflock.optimise.respond import best_cost, value
-from powerflock.plant.ring import Ring, Turn
+from powerflock.plant.model import Turn
+from powerflock.plant.ring import Ring
 from powerflock.twins.estimate import Freshness
 
 _IDLE_KW = 0.05
@@ -91,7 +92,7 @@ class SiteView:
             float(buy[row]),
             float(sell[row]),
             told,
-            self._turn.clearing.price_per_kwh if self._turn.clearing and told is not None else None,
+            float(shard.price_per_kwh[row]) if told is not None else None,
             to_rfc3339(int(shard.book.expires_us[row])) if told is not None else None,
             self._why(spec, place),
         )
@@ -103,9 +104,8 @@ class SiteView:
         if spec.battery is None:
             return ["This home has no battery, so there is nothing to decide: its meter counts in the forecast only."]
         reserve = spec.battery.reserve_ratio * spec.battery.capacity_kwh
-        why = [
-            f"{reserve:.1f} kWh ({spec.battery.reserve_ratio:.0%}) stay in the battery as your backup, whatever the market does."
-        ]
+        share = f"{reserve:.1f} kWh ({spec.battery.reserve_ratio:.0%})"
+        why = [f"{share} stay in the battery as your backup, whatever the market does."]
         step = shard.plan.step(self._turn.interval) if shard.plan is not None else -1
         if shard.plan is None or step < 0:
             return [*why, "Your plan is being made; until then your battery covers your own use."]
@@ -116,7 +116,7 @@ class SiteView:
         now = float(columns.battery_kw[row])
         why.append(f"On your tariff alone your battery would {_does(alone)} now; it does this: {_does(now)}.")
         why.append(f"One more kWh in it would save you {worth:.2f} A$ over the next day, by our forecast.")
-        price = self._turn.clearing.price_per_kwh if self._turn.clearing else 0.0
+        price = float(shard.price_per_kwh[row])
         if shard.issuer[row] != Issuer.MARKET:
             why.append(f"Your connection's limit decides here, not the market ({Issuer(shard.issuer[row]).wire}).")
         elif abs(price) < 1e-9:

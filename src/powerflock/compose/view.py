@@ -23,7 +23,7 @@ from powerflock.domain.errors import InvalidInput
 from powerflock.domain.outcomes import Status
 from powerflock.domain.site import SiteSpec
 from powerflock.groups.hierarchy import PORTFOLIO
-from powerflock.plant.ring import Turn
+from powerflock.plant.model import Turn
 
 _MOST_ROWS = 2000
 
@@ -183,7 +183,7 @@ class LiveView:
         return models.Storage(None if stored is None else stored / 1000.0, capacity / 1000.0, ratio)
 
     def _bid(self, turn: Turn | None) -> models.Bid | None:
-        if turn is None or turn.award is None or turn.award.bid is None:
+        if turn is None or turn.award.bid is None:
             return None
         bid = turn.award.bid
         bands = [models.Band(*band) for band in zip(bid.price_per_mwh, bid.quantity_mw, strict=True)]

@@ -28,6 +28,7 @@ from powerflock.sim.perfect import PerfectOutlook
 from powerflock.sim.price_files import read_prices
 from powerflock.sim.prices import PriceSeries
 from powerflock.sim.profiles import Fleet
+from powerflock.sim.report import write_report
 from powerflock.sim.simulate import Run, Simulation
 from powerflock.sim.sources import load_homes
 from powerflock.twins.estimate import EstimateSettings
@@ -59,8 +60,6 @@ def run_simulation(
         simulation, runner = _virtual_plant(settings, fleet, prices, seed, start, end if perfect else None, pool)
         run = simulation.run(start, end, MARKET_OFFSET_US, progress)
     if report is not None:
-        from powerflock.sim.report import write_report
-
         write_report(
             report, run, runner.ring.account, summary(run, runner, fleet, prices, perfect=perfect), runner.settled
         )
@@ -68,7 +67,7 @@ def run_simulation(
 
 
 def summary(run: Run, runner: Runner, fleet: Fleet, prices: PriceSeries, *, perfect: bool) -> dict[str, object]:
-    """What `powerflock simulate` prints: money in $ (bills include wear and the energy left), energy to the grid positive."""
+    """What `powerflock simulate` prints. Money in $, bills with wear and the energy left; energy + = to the grid."""
     account, top_up = runner.ring.account, run.top_up
     alone, before = np.stack([day.alone for day in run.days]), np.stack([day.vpp - day.paid for day in run.days])
     paid = sum(float(day.paid.sum()) for day in run.days)
@@ -144,7 +143,7 @@ def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
 
 
 def _first_day(prices: PriceSeries | None, days: int) -> int:
-    """The default start: a fixed date for generated prices; in a file, its first day, with a week before it if it has one."""
+    """The default start: a fixed date for generated prices; in a file its first day, after a week if it has one."""
     if prices is None:
         return from_rfc3339(DEFAULT_START)
     first = _midnight_from(prices.start_us)

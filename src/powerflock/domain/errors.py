@@ -24,13 +24,13 @@ class InvalidInput(PowerflockError):  # noqa: N818 - reads as a sentence where i
         super().__init__(f"{text} {remedy}".strip())
 
 
-class NotConvex(InvalidInput):  # noqa: N818 - reads as a sentence where it is raised and caught
+class NotConvex(InvalidInput):
     """The problem handed to a convex solver is not convex; the convex answer would be wrong."""
 
     code = "not_convex"
 
 
-class Infeasible(InvalidInput):  # noqa: N818 - reads as a sentence where it is raised and caught
+class Infeasible(InvalidInput):
     """No plan satisfies the limits given."""
 
     code = "infeasible"

@@ -16,7 +16,8 @@ _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def check_site_id(site: str) -> str:
     """The id itself, or `InvalidInput`."""
     if not _SITE.fullmatch(site):
-        raise InvalidInput("site id", site, "must be 1 to 64 characters of A-Z a-z 0-9 . _ - starting with a letter or digit")
+        bound = "must be 1 to 64 characters of A-Z a-z 0-9 . _ - starting with a letter or digit"
+        raise InvalidInput("site id", site, bound)
     return site
 
 

@@ -67,7 +67,7 @@ class Log(Protocol):
         """Up to `limit` entries from `offset` on, ascending; none beyond the end or of a topic nobody wrote."""
 
     def trim(self, topic: str, partition: int, before: int) -> None:
-        """Forget entries whose offset lies below `before`; the newest entry is always kept. Reading then starts later."""
+        """Forget entries below offset `before`; the newest entry is always kept. Reading then starts later."""
 
     def end(self, topic: str, partition: int) -> int:
         """Offset that the next entry will have."""

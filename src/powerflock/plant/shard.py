@@ -34,6 +34,11 @@ class Plan:
     fleet: ValueFunctions
     raised_intervals: int
 
+    @property
+    def homes(self) -> int:
+        """S, the sites it was made for."""
+        return int(self.fleet.left.shape[0])
+
     def step(self, interval: int) -> int:
         """Index of the value function at the *end* of `interval`; −1 when the plan does not reach it."""
         step = interval - self.first + 1
@@ -72,7 +77,7 @@ class SiteShard:
         self.books: Books | None = None
         self.book = CommandBook.empty(0, 0)
         self.paid = np.zeros(0)
-        self.setpoint_kw = np.zeros(0)
+        self.setpoint_kw, self.price_per_kwh = np.zeros(0), np.zeros(0)
         self.issuer = np.zeros(0, np.uint8)
 
     def adopt(self, table: SiteTable, specs: Sequence[SiteSpec], first_seq: int) -> None:
@@ -84,6 +89,7 @@ class SiteShard:
         self.book.grow(table.sites, first_seq)
         self.paid = np.pad(self.paid, (0, more))
         self.setpoint_kw = np.pad(self.setpoint_kw, (0, more), constant_values=np.nan)
+        self.price_per_kwh = np.pad(self.price_per_kwh, (0, more))
         self.issuer = np.pad(self.issuer, (0, more))
 
     @property
@@ -178,7 +184,7 @@ class SiteShard:
         self.books.last_register_kwh = columns.register_kwh.copy()
 
     def _register_rise(self, columns: SiteColumns, hours: float) -> F64:
-        """(S,) kWh since the last turn; where a register jumped by more than the connection can carry, the meter's power.
+        """(S,) kWh since the last turn; the meter's power where a register jumped by more than the connection carries.
 
         A meter that was replaced starts again from zero: the interval's books are moved along, so that the jump is no
         energy.
@@ -197,15 +203,15 @@ class SiteShard:
             return 0.0
         return float(np.nansum(columns.register_kwh - self.books.register_kwh))
 
-    def settle(self, columns: SiteColumns, interval: int, interval_us: int, hours: float) -> SiteResult:
-        """The interval's result per site, against the best the owner alone could have done from where it began."""
+    def settle(self, columns: SiteColumns, first: int, last: int, interval_us: int, hours: float) -> SiteResult:
+        """What intervals `first` to `last` gave each site, against the best its owner alone could have done."""
         books = self.books
         assert books is not None, "settle follows open_books"
         net_kwh = columns.register_kwh - books.register_kwh
-        step = self.plan.step(interval) if self.plan is not None else -1
+        step = self.plan.step(last) if self.plan is not None else -1
         if self.plan is None or step < 0:
             return SiteResult(net_kwh, net_kwh.copy(), np.zeros(self.sites))
-        moment = self.moment(interval * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
+        moment = self.moment(first * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
         alone_kw, best = best_cost(moment, self.plan.alone, step)
         spent = books.bill + books.wear + value(self.plan.alone, step, columns.stored_kwh)
         known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh)
@@ -213,11 +219,6 @@ class SiteShard:
         return SiteResult(
             net_kwh, np.where(known, alone_kwh, net_kwh), np.where(known, np.maximum(spent - best, 0.0), 0.0)
         )
-
-
-def interval_of(time_us: int, interval_us: int) -> int:
-    """The number of the half-open interval that holds `time_us`."""
-    return time_us // interval_us
 
 
 def interval_starts(first: int, count: int, interval_us: int) -> I64:

@@ -24,7 +24,8 @@ from powerflock.market.programme import coordination_per_kwh
 from powerflock.optimise.check import schedule_cost
 from powerflock.optimise.respond import answers, energy_cost, value
 from powerflock.optimise.site import lowest_convex_price, solve
-from powerflock.plant.ring import Ring, Turn
+from powerflock.plant.model import Turn
+from powerflock.plant.ring import Ring
 from powerflock.sim.fleet import Devices, SimFleet
 
 
@@ -147,7 +148,6 @@ class Simulation:
         self.vpp.step(now_us, self.tick_us)
         self.alone.step(now_us, self.tick_us)
         hours = self.tick_us / MICROS_PER_HOUR
-        assert turn.award is not None, "every turn has an award or knows that none was made"
         spot = turn.award.spot_per_mwh
         price = float(coordination_per_kwh(self.cycle.ring.settings.programme, np.array([spot]))[0])
         cost_vpp, cost_alone = self._cost(self.vpp, now_us, hours), self._cost(self.alone, now_us, hours)

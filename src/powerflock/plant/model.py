@@ -1,0 +1,77 @@
+"""The ring's words: its settings, its market, an award, and what one turn saw and decided."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from powerflock.dispatch.allocate import Clearing
+from powerflock.domain.arrays import Records
+from powerflock.domain.clock import MICROS_PER_S
+from powerflock.groups.sums import GroupTable
+from powerflock.market.account import Settlement
+from powerflock.market.bids import Bid, dispatched_mw
+from powerflock.market.programme import Programme
+from powerflock.twins.estimate import EstimateSettings, SiteColumns
+
+
+class Venue(Protocol):
+    """What the ring asks of a market."""
+
+    def spot_per_mwh(self, interval_us: int) -> float:
+        """The price of the interval that starts at `interval_us`; known once it has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingSettings:
+    """How the ring turns; times in µs, `plan_every` in intervals. `horizon_end_us`, if given, ends every plan there.
+
+    A feeder's limits are kW at its head, the same for all feeders.
+    """
+
+    interval_us: int = 300 * MICROS_PER_S
+    horizon_intervals: int = 288
+    horizon_end_us: int | None = None
+    plan_every: int = 6
+    command_life_us: int = 600 * MICROS_PER_S
+    feeder_import_limit_kw: float = math.inf
+    feeder_export_limit_kw: float = math.inf
+    estimate: EstimateSettings = field(default_factory=EstimateSettings)
+    programme: Programme = field(default_factory=Programme)
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """What the market took of a bid at the interval's price; `bid` is None where none stood."""
+
+    interval: int
+    spot_per_mwh: float
+    bid: Bid | None
+
+    @property
+    def mw(self) -> float | None:
+        """MW, + = export; None without a bid."""
+        return None if self.bid is None else dispatched_mw(self.bid, self.spot_per_mwh)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: `columns` and `commands` by partition, the `groups`' sums, the award in force and the bid that stands.
+
+    `target_kw` is the portfolio's net power asked for now (passive), None without an award. When an interval began,
+    `began` is its award and `settled` what came before.
+    """
+
+    now_us: int
+    interval: int
+    groups: GroupTable
+    columns: tuple[SiteColumns, ...]
+    commands: tuple[Records, ...]
+    award: Award
+    bid: Bid | None
+    clearing: Clearing | None
+    target_kw: float | None
+    planned: bool
+    began: Award | None
+    settled: tuple[Settlement, ...]
