@@ -21,6 +21,7 @@ from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
+from powerflock.forecast.history import SLOT_US
 from powerflock.log.port import Log
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
@@ -36,7 +37,7 @@ _ROWS_KEPT = 100_000
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The market event that opens an interval: what it settled, its award, and the log offsets where its books start."""
+    """The market event that opens an interval: what it settled, its award, and the log offsets its books start at."""
 
     interval: int
     opened_us: int
@@ -54,6 +55,12 @@ class Snapshots(Protocol):
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest snapshot that is whole."""
+
+    def save_outlook(self, time_us: int, payload: bytes) -> None:
+        """Keep what the outlook has learned."""
+
+    def load_outlook(self, load: Callable[[bytes], None]) -> None:
+        """Hand the newest kept one that `load` accepts to it; nothing where there is none."""
 
 
 @dataclass(slots=True)
@@ -81,6 +88,7 @@ class Runner:
         self.awards: list[IntervalBegan] = []
         self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
         self._next = [0] * self.ring.registry.partitions
+        self._learned_slot = -1
         self._kept: list[list[int]] = [[] for _ in self._next]
 
     @property
@@ -96,6 +104,8 @@ class Runner:
         self._replay_rows()
         for partition in range(self.ring.registry.partitions):
             self._restore_twins(partition)
+        if self._snapshots is not None:
+            self._snapshots.load_outlook(self.ring.outlook.load)
         if last is not None:
             award = Award(last.interval, last.spot_per_mwh, last.bid)
             whole = tuple(self._next) == last.offsets
@@ -134,7 +144,7 @@ class Runner:
                 )
                 entries.append(("market", 0, msgspec.msgpack.encode(event)))
                 self._remember(event)
-                self._save()
+                self._save(now_us)
             row = row_of(turn)
             self.rows.append(row)
             entries.append(("plant", 0, msgspec.msgpack.encode(row)))
@@ -157,10 +167,13 @@ class Runner:
                 return
             self._next[partition] = entries[-1].offset + 1
 
-    def _save(self) -> None:
-        """Snapshot every partition as it stands at the beginning of the interval."""
+    def _save(self, now_us: int) -> None:
+        """Snapshot every partition as it stands where the interval begins; every half-hour, what was learned."""
         if self._snapshots is None:
             return
+        if now_us // SLOT_US != self._learned_slot:
+            self._learned_slot = now_us // SLOT_US
+            self._snapshots.save_outlook(now_us, self.ring.outlook.dump())
         for partition, shard in enumerate(self.ring.shards):
             mark = Mark(partition, self._next[partition], self._claim.epoch)
             self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))

@@ -82,3 +82,11 @@ class SnapshotFiles:
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest one that is whole."""
         return snapshots.newest_good(self.folder, partition, decode).state
+
+    def save_outlook(self, time_us: int, payload: bytes) -> None:
+        """Keep what the outlook has learned, beside the shards."""
+        snapshots.write(self.folder / "outlook", 0, time_us, payload)
+
+    def load_outlook(self, load: Callable[[bytes], None]) -> None:
+        """Hand the newest whole one that `load` accepts to it."""
+        snapshots.newest_good(self.folder / "outlook", 0, load)

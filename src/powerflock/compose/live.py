@@ -123,8 +123,6 @@ class LivePlant:
             round(3 * tick * wall), round(own.stale_after_s * wall), round(own.silent_after_s * wall)
         )
         outlook = BaselineOutlook(registry.partitions)
-        now = self._clockwork.clock.now_us()
-        import_prices(outlook, self._prices.week_before(now), now)
         settings = ring_settings(self._settings, ages)
 
         def ring(epoch: int) -> Ring:
@@ -132,6 +130,8 @@ class LivePlant:
 
         runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots))
         runner.recover()
+        now = self._clockwork.clock.now_us()
+        import_prices(outlook, self._prices.week_before(now), now)
         self._sent = [self._log.end("commands", partition) for partition in range(registry.partitions)]
         return runner
 

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64
 from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.errors import InvalidInput
 from powerflock.domain.site import SLOTS_PER_DAY
 
 DAYS = 7
 SLOT_US = MICROS_PER_HOUR // 2
 _RING = DAYS * SLOTS_PER_DAY
 _NEVER = np.iinfo(np.int64).max
+
+
+class SlotState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Finished slots as bytes, for a snapshot: `mean` (336, series) f4, `slot` and `available_us` (336,) i8."""
+
+    series: int
+    mean: bytes
+    slot: bytes
+    available_us: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,21 @@ class SlotHistory:
         hidden = (self._available_us > now_us) | (self._slot < newest - _RING) | (self._slot >= newest + 1)
         mean = np.where(hidden[:, None], np.nan, self._mean)
         return AsOf(now_us, mean.reshape(DAYS, SLOTS_PER_DAY, -1), self._slot.reshape(DAYS, SLOTS_PER_DAY))
+
+    def state(self) -> SlotState:
+        """The finished slots; the open one begins again after a restart."""
+        mean = self._mean.astype("<f4").tobytes()
+        return SlotState(
+            self.series, mean, self._slot.astype("<i8").tobytes(), self._available_us.astype("<i8").tobytes()
+        )
+
+    def restore(self, state: SlotState) -> None:
+        """Take over finished slots; series added since stay unknown. More series than there are: `InvalidInput`."""
+        if state.series > self.series:
+            raise InvalidInput("history's series", state.series, f"must be at most the {self.series} there are")
+        self._mean[:, : state.series] = np.frombuffer(state.mean, "<f4").reshape(_RING, state.series)
+        self._slot = np.frombuffer(state.slot, "<i8").copy()
+        self._available_us = np.frombuffer(state.available_us, "<i8").copy()
 
     def _close(self, now_us: int) -> None:
         if self._open < 0:

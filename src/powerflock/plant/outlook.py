@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
+from powerflock.domain.errors import DamagedSnapshot, InvalidInput
 from powerflock.domain.site import SLOTS_PER_DAY
-from powerflock.forecast.history import SLOT_US, SlotHistory
+from powerflock.forecast.history import SLOT_US, SlotHistory, SlotState
 from powerflock.forecast.models import (
     STEPS_PER_DAY,
     RecentError,
@@ -49,6 +51,18 @@ class Outlook(Protocol):
 
     def spot_ahead(self, now_us: int, times_us: I64) -> F64:
         """(T,) expected spot price, $/MWh."""
+
+    def dump(self) -> bytes:
+        """What was learned, for a snapshot."""
+
+    def load(self, payload: bytes) -> None:
+        """Take over what `dump` gave, after the sites are enrolled; `DamagedSnapshot` where it is not that."""
+
+
+class _Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    load: tuple[SlotState | None, ...]
+    solar: tuple[SlotState | None, ...]
+    price: SlotState
 
 
 class _Part:
@@ -162,6 +176,24 @@ class BaselineOutlook:
         """See `Outlook`."""
         base = base_price_per_mwh(self._price.as_of(now_us), times_us, self._usual)
         return np.asarray(base + self._price_error.ahead(lead_hours(times_us, now_us))[0])
+
+    def dump(self) -> bytes:
+        """See `Outlook`."""
+        load = tuple(part.load.state() if part else None for part in self._parts)
+        solar = tuple(part.solar.state() if part else None for part in self._parts)
+        return msgspec.msgpack.encode(_Learned(load, solar, self._price.state()))
+
+    def load(self, payload: bytes) -> None:
+        """See `Outlook`."""
+        try:
+            learned = msgspec.msgpack.decode(payload, type=_Learned)
+            self._price.restore(learned.price)
+            for part, load, solar in zip(self._parts, learned.load, learned.solar, strict=True):
+                if part is not None and load is not None and solar is not None:
+                    part.load.restore(load)
+                    part.solar.restore(solar)
+        except (msgspec.DecodeError, InvalidInput, ValueError) as error:
+            raise DamagedSnapshot(f"what the outlook had learned cannot be read: {error}") from error
 
     def _part(self, partition: int) -> _Part:
         part = self._parts[partition]

@@ -38,6 +38,13 @@ class PerfectOutlook:
         del columns
         return self.ahead(partition, now_us, np.array([at_us], np.int64))[:, 0]
 
+    def dump(self) -> bytes:
+        """There is nothing to keep."""
+        return b""
+
+    def load(self, payload: bytes) -> None:
+        """There is nothing to take over."""
+
     def spot_ahead(self, now_us: int, times_us: I64) -> F64:
         """(T,) true prices; beyond the end of the series its last day repeats."""
         del now_us
