@@ -39,10 +39,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calls:
     def run_fleet(**options: object) -> None:
         found.append(options)
 
-    compose, agent = ModuleType("powerflock.compose"), ModuleType("powerflock.sim.agent")
-    vars(compose).update(run_plant=run_plant, run_simulation=run_simulation)
+    live, virtual = ModuleType("powerflock.compose.live"), ModuleType("powerflock.compose.virtual")
+    agent = ModuleType("powerflock.sim.agent")
+    vars(live).update(run_plant=run_plant)
+    vars(virtual).update(run_simulation=run_simulation)
     vars(agent).update(run_fleet=run_fleet)
-    monkeypatch.setitem(sys.modules, compose.__name__, compose)
+    monkeypatch.setitem(sys.modules, live.__name__, live)
+    monkeypatch.setitem(sys.modules, virtual.__name__, virtual)
     monkeypatch.setitem(sys.modules, agent.__name__, agent)
     monkeypatch.chdir(tmp_path)
     return found
@@ -196,7 +199,7 @@ def test_what_happens_while_running_has_its_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules["powerflock.compose"], "run_plant", fail)
+    monkeypatch.setattr(sys.modules["powerflock.compose.live"], "run_plant", fail)
     assert cli.run(["up"]) == code
 
 
