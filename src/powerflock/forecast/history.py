@@ -49,10 +49,15 @@ class AsOf:
         days = known.sum(axis=0)
         return np.where(days > 0, total / np.maximum(days, 1), np.nan)
 
-    def median_by_time_of_day(self) -> F64:
-        """(48, S) median over the available days; NaN where no day is known."""
-        filled = np.ma.masked_invalid(self.mean)
-        return np.asarray(np.ma.median(filled, axis=0).filled(np.nan), dtype=np.float64)
+    def middle_by_time_of_day(self) -> F64:
+        """(48, S) mean over the available days without extreme ones (of 7 the middle 3); NaN where none is known."""
+        ordered = np.sort(self.mean, axis=0)
+        days = np.isfinite(ordered).sum(axis=0)
+        cut = np.maximum(days - 1, 0) // 3
+        rank = np.arange(ordered.shape[0])[:, None, None]
+        kept = (rank >= cut) & (rank < days - cut)
+        total = np.where(kept, ordered, 0.0).sum(axis=0)
+        return np.where(days > 0, total / np.maximum(kept.sum(axis=0), 1), np.nan)
 
 
 class SlotHistory:

@@ -1,4 +1,4 @@
-"""Honest baselines: the 7-day mean by half-hour with recent-error correction, and clear-sky scaled for solar.
+"""Honest baselines: the 7-day mean by half-hour with recent-error correction, and clear-sky scaled to each roof.
 
 Every model reads history through `AsOf` only. Passive signs: solar power is ≤ 0. Times are interval starts in µs UTC.
 """
@@ -17,8 +17,13 @@ from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.site import SLOTS_PER_DAY
 from powerflock.forecast.history import SLOT_US, AsOf
 
-ERROR_HALF_LIFE_HOURS = 1.0
+LOAD_ERROR_HALF_LIFE_HOURS = 1.0
+PRICE_ERROR_HALF_LIFE_HOURS = 6.0
 ERROR_MEMORY_HOURS = 1 / 12
+SKY_MEMORY_HOURS = 2.0
+SKY_HALF_LIFE_HOURS = 6.0
+_SKY_PRIOR_KWH_PER_KW = 0.1
+_DIM = 0.02
 STEPS_PER_DAY = 288
 _STEP_US = MICROS_PER_DAY // STEPS_PER_DAY
 _TYPICAL_LOAD = np.array([
@@ -30,9 +35,14 @@ _TYPICAL_LOAD = np.array([
 
 @dataclass(slots=True)
 class RecentError:
-    """How far the base forecast has been off lately, (S,): an exponential mean over about five minutes."""
+    """How far the base forecast has been off lately, (S,): an exponential mean over about five minutes.
+
+    Ahead it halves every `half_life_hours`: a household's appliances are off again within the hour, a market's day that
+    is dearer than usual stays so.
+    """
 
     value: F64
+    half_life_hours: float = LOAD_ERROR_HALF_LIFE_HOURS
 
     def update(self, actual: F64, base: F64, hours: float) -> None:
         """Blend in `actual − base` (S,) seen over the last `hours`; unknown values leave the error as it is."""
@@ -41,8 +51,42 @@ class RecentError:
         self.value = np.where(np.isfinite(seen), self.value + weight * (seen - self.value), self.value)
 
     def ahead(self, lead_hours: F64) -> F64:
-        """(S, T) the error expected `lead_hours` (T,) from now: it halves every hour."""
-        return np.asarray(self.value[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / ERROR_HALF_LIFE_HOURS))
+        """(S, T) the error expected `lead_hours` (T,) from now."""
+        return np.asarray(self.value[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / self.half_life_hours))
+
+    def grow(self, series: int) -> None:
+        """Add series without error so far, up to `series` in all."""
+        self.value = np.pad(self.value, (0, series - self.value.size))
+
+
+@dataclass(slots=True)
+class RecentSky:
+    """How much of its base each roof gave lately: solar energy `given` and `expected`, (S,) kWh, halving every 2 hours.
+
+    A cloudy or clear day lasts longer than a gust of load: the share found now fades towards 1 over hours. Measured on
+    Bondi's, Fontana's and generated roofs, leads of 1 to 6 h: a fifth less error than a correction in kW.
+    """
+
+    given: F64
+    expected: F64
+
+    def update(self, actual: F64, base: F64, hours: float) -> None:
+        """Blend in the power (S,) seen over the last `hours` and the `base` for it; unknown values change nothing."""
+        known = np.isfinite(actual)
+        fade = np.where(known, 0.5 ** (hours / SKY_MEMORY_HOURS), 1.0)
+        self.given = self.given * fade - np.where(known, actual, 0.0) * hours
+        self.expected = self.expected * fade - np.where(known, base, 0.0) * hours
+
+    def share_ahead(self, solar_kw: F64, lead_hours: F64) -> F64:
+        """(S, T) factor on the base `lead_hours` (T,) from now; 1 without sun lately; `solar_kw` (S,) installed."""
+        doubt = np.maximum(_SKY_PRIOR_KWH_PER_KW * solar_kw, 1e-9)
+        share = np.clip((self.given + doubt) / (self.expected + doubt), 0.0, 2.0)
+        return np.asarray(1.0 + (share - 1.0)[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / SKY_HALF_LIFE_HOURS))
+
+    def grow(self, sites: int) -> None:
+        """Add roofs of which nothing was seen, up to `sites` in all."""
+        more = sites - self.given.size
+        self.given, self.expected = np.pad(self.given, (0, more)), np.pad(self.expected, (0, more))
 
 
 def typical_load_kw(daily_load_kwh: F64, utc_offset_minutes: I32) -> F64:
@@ -76,26 +120,31 @@ def clear_sky_day(latitude: F64, longitude: F64, now_us: int) -> F64:
 
 
 def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, prior: float = 0.75) -> F64:
-    """(S,) what each roof gave over the last week per unit of clear sky and kW installed; `prior` before any history.
+    """(S, 48) what each roof gave over the last week per unit of clear sky and kW installed, by UTC half-hour.
 
-    `clear_sky` (L, 48) by UTC half-hour, today's for the whole week; `place` (S,) row of it; `solar_kw` (S,).
+    So each roof keeps its own shape: a western one gives more in the afternoon. Half-hours with hardly any sun take the
+    roof's mean, and a roof without history takes `prior`. `clear_sky` (L, 48), today's for the whole week; `place` (S,)
+    row of it; `solar_kw` (S,).
     """
     known = np.isfinite(history.mean)
-    given = -np.where(known, history.mean, 0.0).sum(axis=(0, 1))
-    possible = (known.sum(axis=0) * clear_sky[place].T).sum(axis=0) * solar_kw
-    enough = possible > solar_kw
-    return np.where(enough, np.clip(given / np.where(enough, possible, 1.0), 0.0, 1.5), prior)
+    given = -np.where(known, history.mean, 0.0).sum(axis=0).T
+    possible = known.sum(axis=0).T * clear_sky[place] * solar_kw[:, None]
+    whole = possible.sum(axis=1)
+    enough = whole > solar_kw
+    mean = np.where(enough, given.sum(axis=1) / np.where(enough, whole, 1.0), prior)
+    bright = enough[:, None] & (possible > _DIM * solar_kw[:, None])
+    return np.clip(np.where(bright, given / np.where(bright, possible, 1.0), mean[:, None]), 0.0, 1.5)
 
 
 def base_solar_kw(yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32) -> F64:
-    """(S, T) expected solar kW, passive (≤ 0): yield × installed kW × `clear_sky` (L, T) at the site's place."""
-    return np.asarray(-(yield_ratio * solar_kw)[:, None] * clear_sky[place])
+    """(S, T) expected solar kW, passive (≤ 0): `yield_ratio` (S, T) × installed kW × its `clear_sky` (L, T)."""
+    return np.asarray(-yield_ratio * solar_kw[:, None] * clear_sky[place])
 
 
 def base_price_per_mwh(history: AsOf, times_us: I64, fallback: float) -> F64:
-    """(T,) the 7-day median of the time's half-hour; `fallback` where a slot has no history. One series."""
-    median = history.median_by_time_of_day()[:, 0]
-    table = np.where(np.isfinite(median), median, fallback)
+    """(T,) the middle of the week's prices at the time's half-hour; `fallback` without history. One series."""
+    middle = history.middle_by_time_of_day()[:, 0]
+    table = np.where(np.isfinite(middle), middle, fallback)
     return np.asarray(table[(times_us // SLOT_US) % SLOTS_PER_DAY])
 
 

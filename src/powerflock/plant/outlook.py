@@ -17,8 +17,10 @@ from powerflock.domain.errors import DamagedSnapshot, InvalidInput
 from powerflock.domain.site import SLOTS_PER_DAY
 from powerflock.forecast.history import SLOT_US, SlotHistory, SlotState
 from powerflock.forecast.models import (
+    PRICE_ERROR_HALF_LIFE_HOURS,
     STEPS_PER_DAY,
     RecentError,
+    RecentSky,
     base_load_kw,
     base_price_per_mwh,
     base_solar_kw,
@@ -29,6 +31,9 @@ from powerflock.forecast.models import (
 )
 from powerflock.plant.terms import Terms
 from powerflock.twins.estimate import SiteColumns
+
+_SPIKE_PER_MWH = 300.0
+"""A price further from the usual is scarcity: it says no more about the hours ahead than this."""
 
 
 class Outlook(Protocol):
@@ -73,7 +78,7 @@ class _Part:
         self.solar = SlotHistory(terms.tariff.size)
         self.adopt(terms)
         self.load_error = RecentError(np.zeros(terms.tariff.size))
-        self.solar_error = RecentError(np.zeros(terms.tariff.size))
+        self.sky_lately = RecentSky(np.zeros(terms.tariff.size), np.zeros(terms.tariff.size))
 
     def adopt(self, terms: Terms) -> None:
         """New or changed sites: known ones keep what was learned."""
@@ -97,8 +102,17 @@ class _Part:
     def base(self, times_us: I64) -> tuple[F64, F64]:
         """(S, T) load and solar before any correction."""
         sky = self.sky[:, (times_us // (MICROS_PER_DAY // STEPS_PER_DAY)) % STEPS_PER_DAY]
-        solar = base_solar_kw(self.yield_ratio, self.terms.solar_kw, sky, self.terms.place)
-        return self.load_kw[:, (times_us // SLOT_US) % SLOTS_PER_DAY], solar
+        slot = (times_us // SLOT_US) % SLOTS_PER_DAY
+        return self.load_kw[:, slot], base_solar_kw(
+            self.yield_ratio[:, slot], self.terms.solar_kw, sky, self.terms.place
+        )
+
+    def corrected(self, now_us: int, times_us: I64) -> tuple[F64, F64]:
+        """(S, T) load and solar, with what was seen lately."""
+        load, solar = self.base(times_us)
+        lead = lead_hours(times_us, now_us)
+        share = self.sky_lately.share_ahead(self.terms.solar_kw, lead)
+        return np.maximum(load + self.load_error.ahead(lead), 0.0), solar * share
 
 
 class BaselineOutlook:
@@ -108,7 +122,7 @@ class BaselineOutlook:
         """Nothing learned yet; `usual_spot_per_mwh` stands in for prices until there is a history."""
         self._parts: list[_Part | None] = [None] * partitions
         self._price = SlotHistory(1)
-        self._price_error = RecentError(np.zeros(1))
+        self._price_error = RecentError(np.zeros(1), PRICE_ERROR_HALF_LIFE_HOURS)
         self._usual = usual_spot_per_mwh
 
     def enrol(self, partition: int, terms: Terms) -> None:
@@ -119,8 +133,8 @@ class BaselineOutlook:
             return
         for history in (part.load, part.solar):
             history.grow(terms.tariff.size)
-        for error in (part.load_error, part.solar_error):
-            error.value = np.pad(error.value, (0, terms.tariff.size - error.value.size))
+        part.load_error.grow(terms.tariff.size)
+        part.sky_lately.grow(terms.tariff.size)
         part.adopt(terms)
 
     def import_history(self, partition: int, slot: int, load_kw: F64, solar_kw: F64, available_us: int) -> None:
@@ -142,25 +156,21 @@ class BaselineOutlook:
         load, solar = part.base(np.array([now_us - duration_us // 2], np.int64))
         hours = duration_us / MICROS_PER_HOUR
         part.load_error.update(columns.load_kw, load[:, 0], hours)
-        part.solar_error.update(columns.solar_kw, solar[:, 0], hours)
+        part.sky_lately.update(columns.solar_kw, solar[:, 0], hours)
 
     def learn_price(self, now_us: int, duration_us: int, spot_per_mwh: float) -> None:
         """See `Outlook`."""
         seen = np.array([spot_per_mwh])
         base = base_price_per_mwh(self._price.as_of(now_us), np.array([now_us - duration_us], np.int64), self._usual)
         self._price.record(now_us, duration_us, seen)
-        self._price_error.update(seen, base, duration_us / MICROS_PER_HOUR)
+        usual = base + np.clip(seen - base, -_SPIKE_PER_MWH, _SPIKE_PER_MWH)
+        self._price_error.update(usual, base, duration_us / MICROS_PER_HOUR)
 
     def ahead(self, partition: int, now_us: int, times_us: I64) -> F64:
         """See `Outlook`."""
         part = self._part(partition)
         part.refresh(now_us)
-        load, solar = part.base(times_us)
-        lead = lead_hours(times_us, now_us)
-        load = np.maximum(load + part.load_error.ahead(lead), 0.0)
-        bright = part.base(np.array([now_us], np.int64))[1]
-        scale = np.divide(solar, bright, out=np.zeros_like(solar), where=bright < -0.05)
-        solar = np.minimum(solar + part.solar_error.ahead(lead) * np.clip(scale, 0.0, 1.5), 0.0)
+        load, solar = part.corrected(now_us, times_us)
         return np.asarray(load + solar)
 
     def nowcast(self, partition: int, now_us: int, at_us: int, columns: SiteColumns) -> F64:
@@ -170,6 +180,7 @@ class BaselineOutlook:
         part = self._part(partition)
         part.refresh(now_us)
         load, solar = part.base(np.array([now_us, at_us], np.int64))
+        solar *= part.sky_lately.share_ahead(part.terms.solar_kw, np.zeros(2))
         return columns.net_load_kw + (load + solar)[:, 1] - (load + solar)[:, 0]
 
     def spot_ahead(self, now_us: int, times_us: I64) -> F64:
