@@ -16,8 +16,10 @@ from typing import Protocol
 import msgspec
 
 from powerflock.autobidder.record import PlantRow, row_of
+from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.errors import DamagedSnapshot, InvalidInput
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
@@ -26,6 +28,7 @@ from powerflock.log.port import Log
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
 from powerflock.plant.model import Award, Turn
+from powerflock.plant.owners import OWNER
 from powerflock.plant.ring import Ring
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, dump, load
@@ -55,6 +58,12 @@ class Snapshots(Protocol):
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest snapshot that is whole."""
+
+    def save_accounts(self, partition: int, offset: int, payload: bytes) -> None:
+        """Keep owners' accounts durably."""
+
+    def accounts(self, partition: int, decode: Callable[[bytes], Records]) -> Records | None:
+        """The newest accounts that are whole."""
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
         """Keep what the outlook has learned."""
@@ -177,6 +186,7 @@ class Runner:
         for partition, shard in enumerate(self.ring.shards):
             mark = Mark(partition, self._next[partition], self._claim.epoch)
             self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))
+            self._snapshots.save_accounts(partition, mark.offset, encode(shard.accounts))
 
     def _trim(self) -> None:
         """Readings older than the last-but-one snapshot are not needed any more, nor old commands."""
@@ -223,7 +233,18 @@ class Runner:
         if shard.devices.size <= known.devices.size:
             known.devices[: shard.devices.size] = shard.devices
             self._next[partition] = mark.offset
+        accounts = self._snapshots.accounts(partition, _decode_accounts) if self._snapshots is not None else None
+        if accounts is not None and accounts.size <= known.table.sites:
+            self.ring.shards[partition].accounts[: accounts.size] = accounts
 
     def _remember(self, event: IntervalBegan) -> None:
         self.settled = [*self.settled, *event.settled][-2000:]
         self.awards = [*self.awards, event][-2000:]
+
+
+def _decode_accounts(payload: bytes) -> Records:
+    """`DamagedSnapshot` where the bytes are no accounts of this version."""
+    try:
+        return decode(payload, OWNER)
+    except InvalidInput as error:
+        raise DamagedSnapshot(str(error)) from error

@@ -61,8 +61,8 @@ def account_row(item: Settlement, length_us: int) -> models.AccountRow:
         item.delivered_mwh,
         item.spot_per_mwh,
         item.market_revenue,
-        item.owner_payments,
-        item.earned - item.owner_payments,
+        item.owner_payments + item.top_up,
+        item.earned - item.owner_payments - item.top_up,
     )
 
 

@@ -19,6 +19,7 @@ from powerflock.plant.ring import Ring
 from powerflock.twins.estimate import Freshness
 
 _IDLE_KW = 0.05
+_PAID = ("paid", "topped_up", "shared")
 
 
 class Place(NamedTuple):
@@ -125,8 +126,8 @@ class SiteView:
             meaning = "is short of energy, so giving pays" if price > 0 else "has too much energy, so taking pays"
             why.append(f"The fleet's price is {price:+.3f} A$/kWh: the market {meaning}.")
         why.append(
-            f"So far you have been paid {shard.paid[row]:.2f} A$ since the plant started: "
-            "all that it cost you, and your share of the gain."
+            f"So far you have been paid {sum(float(shard.accounts[name][row]) for name in _PAID):.2f} A$: "
+            "all that following the market cost you, and your share of the gain at each day's end."
         )
         return why
 

@@ -195,7 +195,7 @@ class LiveView:
         account = self.runner.ring.account
         return models.Account(
             account.intervals, account.awarded_mwh, account.delivered_mwh, account.market_revenue,
-            account.owner_payments, account.fleet_margin,
+            account.owner_payments + account.top_up, account.fleet_margin,
         )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from powerflock.twins.estimate import EstimateSettings
 HISTORY_DAYS = 7
 DEFAULT_START = "2026-01-15T00:00:00+10:00"
 _TICK_US = 60 * MICROS_PER_S
+_CENT_OF_A_CENT = 1e-4
 
 
 def run_simulation(
@@ -70,9 +71,8 @@ def summary(run: Run, runner: Runner, fleet: Fleet, prices: PriceSeries, *, perf
     """What `powerflock simulate` prints. Money in $, bills with wear and the energy left; energy + = to the grid."""
     account, top_up = runner.ring.account, run.top_up
     alone, before = np.stack([day.alone for day in run.days]), np.stack([day.vpp - day.paid for day in run.days])
-    paid = sum(float(day.paid.sum()) for day in run.days)
-    worse_before = before > alone + 1e-6
-    worse = before - top_up > alone + 1e-6
+    after = before - top_up - np.stack([day.share for day in run.days])
+    worse_before, worse = before > alone + _CENT_OF_A_CENT, after > alone + _CENT_OF_A_CENT
     return {
         "trace_hash": run.trace_hash,
         "simulated": True,
@@ -83,15 +83,15 @@ def summary(run: Run, runner: Runner, fleet: Fleet, prices: PriceSeries, *, perf
         "days": len(run.days),
         "intervals": run.intervals,
         "bill_alone": round(float(alone.sum()), 6),
-        "bill_with_vpp": round(float((before - top_up).sum()), 6),
+        "bill_with_vpp": round(float(after.sum()), 6),
         "worse_off_homes": int(worse.any(axis=0).sum()),
         "worse_off_homes_before_top_up": int(worse_before.any(axis=0).sum()),
         "worse_off_home_days_before_top_up": int(worse_before.sum()),
         "top_up": round(float(top_up.sum()), 6),
-        "owner_payments": round(paid, 6),
+        "owner_payments": round(account.owner_payments, 6),
         "market_account": round(account.market_revenue, 6),
         "earned_on_deviation": round(account.earned, 6),
-        "fleet_margin": round(account.fleet_margin - float(top_up.sum()), 6),
+        "fleet_margin": round(account.fleet_margin, 6),
         "share_of_perfect": None if np.isnan(run.share_of_perfect) else round(run.share_of_perfect, 6),
         "awarded_kwh": round(account.awarded_mwh * 1000, 6),
         "delivered_kwh": round(account.delivered_mwh * 1000, 6),

@@ -1,7 +1,8 @@
 """The account: each interval settled once, at its real price, from metered energy.
 
-Generation-positive MWh, $. `earned` is the coordination price times the energy moved against what owners alone would
-have drawn; `owner_payments` comes out of it; the rest is the fleet's margin.
+Generation-positive MWh, $. `earned` is the coordination price times the energy moved against the world beside, in which
+every home does the best for its owner alone. Out of it come `owner_payments` (what following cost them, and their share
+of the gain) and `top_up` (what a day that came out worse than beside still owed); the rest is the fleet's margin.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delivered_mwh: float
     earned: float
     owner_payments: float
+    top_up: float
     coverage_ratio: float
 
     @property
@@ -43,11 +45,12 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market_revenue: float = 0.0
     earned: float = 0.0
     owner_payments: float = 0.0
+    top_up: float = 0.0
 
     @property
     def fleet_margin(self) -> float:
         """What is left to the fleet of what deviations earned, $."""
-        return self.earned - self.owner_payments
+        return self.earned - self.owner_payments - self.top_up
 
     def plus(self, item: Settlement) -> Account:
         """The account after one more settled interval."""
@@ -61,4 +64,5 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.market_revenue + item.market_revenue,
             self.earned + item.earned,
             self.owner_payments + item.owner_payments,
+            self.top_up + item.top_up,
         )

@@ -45,12 +45,3 @@ def coordination_per_kwh(programme: Programme, spot_per_mwh: F64) -> F64:
 def spot_per_mwh(programme: Programme, price_per_kwh: F64) -> F64:
     """Coordination prices in $/kWh → the spot prices in $/MWh at which they arise."""
     return np.asarray((price_per_kwh + programme.reimbursement_per_kwh) * (1000.0 / programme.loss_factor_ratio))
-
-
-def owner_payments(programme: Programme, regret: F64, earned: F64) -> F64:
-    """(S,) $ paid to owners: all that the dispatch cost them, and their share of what it earned beyond that.
-
-    `regret` (S,) $ ≥ 0 is the owner's loss against doing the best alone; `earned` (S,) $ is λ times the energy moved.
-    """
-    loss = np.maximum(regret, 0.0)
-    return np.asarray(loss + programme.owner_share_ratio * np.maximum(earned - loss, 0.0))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from powerflock.dispatch.allocate import Clearing
 from powerflock.domain.arrays import Records
-from powerflock.domain.clock import MICROS_PER_S
+from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import Bid, dispatched_mw
@@ -27,7 +27,7 @@ class Venue(Protocol):
 class RingSettings:
     """How the ring turns; times in µs, `plan_every` in intervals. `horizon_end_us`, if given, ends every plan there.
 
-    A feeder's limits are kW at its head, the same for all feeders.
+    Owners' days end at midnight `day_offset_us` east of UTC. A feeder's limits are kW at its head, alike for all.
     """
 
     interval_us: int = 300 * MICROS_PER_S
@@ -35,6 +35,7 @@ class RingSettings:
     horizon_end_us: int | None = None
     plan_every: int = 6
     command_life_us: int = 600 * MICROS_PER_S
+    day_offset_us: int = 10 * MICROS_PER_HOUR
     feeder_import_limit_kw: float = math.inf
     feeder_export_limit_kw: float = math.inf
     estimate: EstimateSettings = field(default_factory=EstimateSettings)

@@ -105,7 +105,7 @@ class Ring:
             return
         for part, (shard, own) in enumerate(zip(self.shards, columns, strict=True)):
             if shard.sites:
-                shard.meter(own, now_us, duration)
+                shard.meter(own, now_us, duration, self.settings.interval_us)
                 self.outlook.learn(part, now_us, duration, own)
 
     def _settle(self, columns: Sequence[SiteColumns], now_us: int) -> tuple[Settlement, ...]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.market.account import Settlement
-from powerflock.market.programme import coordination_per_kwh, owner_payments
+from powerflock.market.programme import coordination_per_kwh
 from powerflock.market.signs import to_market_mw
 from powerflock.plant.model import Award, RingSettings, Venue
 from powerflock.plant.shard import SiteShard
@@ -22,6 +22,7 @@ class _Sums(NamedTuple):
     net_kwh: float
     earned: float
     paid: float
+    topped_up: float
 
 
 def settle(
@@ -37,14 +38,16 @@ def settle(
     until = now_us // length
     hours = (now_us - opened_us) / MICROS_PER_HOUR
     price = float(coordination_per_kwh(settings.programme, np.array([award.spot_per_mwh]))[0])
-    sums = _Sums(0.0, 0.0, 0.0)
+    sums = _Sums(0.0, 0.0, 0.0, 0.0)
     for shard, own in zip(shards, columns, strict=True):
         if shard.sites and shard.books is not None:
             result = shard.settle(own, award.interval, until - 1, length, hours)
-            earned = np.nan_to_num(price * (result.alone_kwh - result.net_kwh))
-            paid = owner_payments(settings.programme, result.regret, earned)
-            shard.paid += paid
-            parts = float(np.nansum(result.net_kwh)), float(earned.sum()), float(paid.sum())
+            earned = np.nan_to_num(price * (result.beside_kwh - result.net_kwh))
+            shard.pay(result.regret, earned)
+            parts = [float(np.nansum(result.net_kwh)), float(earned.sum()), float(result.regret.sum()), 0.0]
+            if _day(opened_us, settings) != _day(now_us, settings):
+                end = shard.close_day(own, until, settings.programme.owner_share_ratio)
+                parts[2:] = [parts[2] + float(end.share.sum()), float(end.top_up.sum())]
             sums = _Sums(*(total + part for total, part in zip(sums, parts, strict=True)))
     share = 1.0 / (until - award.interval)
     coverage = _coverage(columns)
@@ -57,10 +60,16 @@ def settle(
             to_market_mw(sums.net_kwh * share),
             sums.earned if number == award.interval else 0.0,
             sums.paid if number == award.interval else 0.0,
+            sums.topped_up if number == award.interval else 0.0,
             coverage,
         )
         for number in range(award.interval, until)
     )
+
+
+def _day(time_us: int, settings: RingSettings) -> int:
+    """Number of the local day that holds `time_us`."""
+    return (time_us + settings.day_offset_us) // MICROS_PER_DAY
 
 
 def _coverage(columns: Sequence[SiteColumns]) -> float:

@@ -18,8 +18,9 @@ from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, value
+from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.site import Mapper, ValueFunctions, lowest_convex_price, solve
+from powerflock.plant.owners import DayEnd, close_day, follow, grow, live_beside, open_accounts
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
 from powerflock.twins.estimate import Freshness, SiteColumns
@@ -47,22 +48,25 @@ class Plan:
 
 @dataclass(slots=True)
 class Books:
-    """(S,) what happened since the interval opened: $, kWh; energy and register at its start. NaN: not known."""
+    """(S,) what happened since the interval opened; energy and register at its start. NaN: not known.
+
+    `cost` is bill and wear, $; `beside_kwh` the net energy of the world beside.
+    """
 
     stored_kwh: F64
     register_kwh: F64
     last_register_kwh: F64
-    bill: F64
-    wear: F64
+    cost: F64
     load_kwh: F64
+    beside_kwh: F64
 
 
 @dataclass(frozen=True, slots=True)
 class SiteResult:
-    """(S,) one interval's result: net energy, what the owner alone would have drawn, the owner's regret in $."""
+    """(S,) one interval's result: net energy, that of the world beside, the owner's regret in $."""
 
     net_kwh: F64
-    alone_kwh: F64
+    beside_kwh: F64
     regret: F64
 
 
@@ -76,7 +80,7 @@ class SiteShard:
         self.plan: Plan | None = None
         self.books: Books | None = None
         self.book = CommandBook.empty(0, 0)
-        self.paid = np.zeros(0)
+        self.accounts = open_accounts(0)
         self.setpoint_kw, self.price_per_kwh = np.zeros(0), np.zeros(0)
         self.issuer = np.zeros(0, np.uint8)
 
@@ -85,9 +89,9 @@ class SiteShard:
         enrol(self.twins, table)
         self.terms = Terms.of(specs)
         self.plan, self.books = None, None
-        more = table.sites - self.paid.size
+        more = table.sites - self.accounts.size
         self.book.grow(table.sites, first_seq)
-        self.paid = np.pad(self.paid, (0, more))
+        self.accounts = grow(self.accounts, table.sites)
         self.setpoint_kw = np.pad(self.setpoint_kw, (0, more), constant_values=np.nan)
         self.price_per_kwh = np.pad(self.price_per_kwh, (0, more))
         self.issuer = np.pad(self.issuer, (0, more))
@@ -168,20 +172,34 @@ class SiteShard:
         """A new interval starts from where the batteries and meters stand."""
         zeros = np.zeros(self.sites)
         register = columns.register_kwh.copy()
+        beside = self.accounts["beside_kwh"]
+        self.accounts["beside_kwh"] = np.where(np.isnan(beside), columns.stored_kwh, beside)
         self.books = Books(columns.stored_kwh.copy(), register, register.copy(), zeros, zeros.copy(), zeros.copy())
 
-    def meter(self, columns: SiteColumns, time_us: int, duration_us: int) -> None:
-        """Add what the meters and batteries did over the `duration_us` that ended at `time_us`."""
-        if self.books is None:
+    def meter(self, columns: SiteColumns, time_us: int, duration_us: int, interval_us: int) -> None:
+        """Add what meters and batteries did, and the world beside, over the `duration_us` that ended at `time_us`."""
+        books = self.books
+        if books is None:
             return
-        hours = duration_us / MICROS_PER_HOUR
-        moment = self.moment(time_us - 1, hours, columns.net_load_kw, columns.stored_kwh)
+        began, hours = time_us - duration_us, duration_us / MICROS_PER_HOUR
         net_kwh = self._register_rise(columns, hours)
         battery_kwh = columns.battery_kw * hours
-        self.books.bill += energy_cost(moment, net_kwh)
-        self.books.wear += self.terms.wear_per_kwh * np.abs(battery_kwh)
-        self.books.load_kwh += net_kwh - battery_kwh
-        self.books.last_register_kwh = columns.register_kwh.copy()
+        load_kwh = net_kwh - battery_kwh
+        moment = self.moment(began, hours, load_kwh / hours, columns.stored_kwh)
+        cost = energy_cost(moment, net_kwh) + self.terms.wear_per_kwh * np.abs(battery_kwh)
+        books.cost += cost
+        cost = np.nan_to_num(cost)
+        self.accounts["day_cost"] += cost
+        books.load_kwh += load_kwh
+        step = self.plan.step(began // interval_us) if self.plan is not None else -1
+        if self.plan is None or step < 0:
+            follow(self.accounts, cost, stored_change(moment.batteries, np.nan_to_num(columns.battery_kw), hours))
+            books.beside_kwh += net_kwh
+        else:
+            left = max(interval_us - began % interval_us, duration_us) / MICROS_PER_HOUR
+            beside = replace(moment, hours=left)
+            books.beside_kwh += live_beside(self.accounts, beside, self.plan.alone, step, hours, net_kwh)
+        books.last_register_kwh = columns.register_kwh.copy()
 
     def _register_rise(self, columns: SiteColumns, hours: float) -> F64:
         """(S,) kWh since the last turn; the meter's power where a register jumped by more than the connection carries.
@@ -210,15 +228,28 @@ class SiteShard:
         net_kwh = columns.register_kwh - books.register_kwh
         step = self.plan.step(last) if self.plan is not None else -1
         if self.plan is None or step < 0:
-            return SiteResult(net_kwh, net_kwh.copy(), np.zeros(self.sites))
+            return SiteResult(net_kwh, books.beside_kwh, np.zeros(self.sites))
         moment = self.moment(first * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
-        alone_kw, best = best_cost(moment, self.plan.alone, step)
-        spent = books.bill + books.wear + value(self.plan.alone, step, columns.stored_kwh)
+        best = best_cost(moment, self.plan.alone, step)[1]
+        spent = books.cost + value(self.plan.alone, step, columns.stored_kwh)
         known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh)
-        alone_kwh = (moment.net_load_kw + alone_kw) * hours
-        return SiteResult(
-            net_kwh, np.where(known, alone_kwh, net_kwh), np.where(known, np.maximum(spent - best, 0.0), 0.0)
-        )
+        return SiteResult(net_kwh, books.beside_kwh, np.where(known, np.maximum(spent - best, 0.0), 0.0))
+
+    def pay(self, regret: F64, earned: F64) -> None:
+        """Book an interval: its `regret` (S,) $ is paid, and what its deviation `earned` is remembered for the day."""
+        self.accounts["paid"] += regret
+        self.accounts["day_paid"] += regret
+        self.accounts["day_earned"] += earned
+
+    def close_day(self, columns: SiteColumns, interval: int, share_ratio: float) -> DayEnd:
+        """Settle the local day that ends where `interval` begins."""
+        real, beside = columns.stored_kwh, self.accounts["beside_kwh"]
+        step = interval - self.plan.first if self.plan is not None else -1
+        if self.plan is not None and 0 <= step < self.plan.alone.left.shape[1]:
+            to_go = value(self.plan.alone, step, real), value(self.plan.alone, step, beside)
+        else:
+            to_go = -self.terminal_per_kwh() * real, -self.terminal_per_kwh() * beside
+        return close_day(self.accounts, *to_go, real, share_ratio)
 
 
 def interval_starts(first: int, count: int, interval_us: int) -> I64:

@@ -25,7 +25,9 @@ from powerflock.optimise.check import schedule_cost
 from powerflock.optimise.respond import answers, energy_cost, value
 from powerflock.optimise.site import lowest_convex_price, solve
 from powerflock.plant.model import Turn
+from powerflock.plant.owners import open_accounts
 from powerflock.plant.ring import Ring
+from powerflock.plant.shard import Plan
 from powerflock.sim.fleet import Devices, SimFleet
 
 
@@ -40,12 +42,17 @@ class Cycle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DayBills:
-    """One local day, (S,) $ by home: `alone`, `vpp` before payments, `paid`; energy left is valued alike in both."""
+    """One local day, (S,) $ by home: `alone` and `vpp` before payments, energy left valued alike in both.
+
+    What the plant paid for it: `paid` interval by interval, `top_up` and `share` at the day's end.
+    """
 
     day_us: int
     alone: F64
     vpp: F64
     paid: F64
+    top_up: F64
+    share: F64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,8 @@ class Run:
 
     @property
     def top_up(self) -> F64:
-        """(days, S) $ that settlement adds where a realised bill came out above what alone would have cost."""
-        return np.stack([np.maximum(day.vpp - day.paid - day.alone, 0.0) for day in self.days])
+        """(days, S) $ that the plant's day-end settlement added."""
+        return np.stack([day.top_up for day in self.days])
 
 
 class Simulation:
@@ -94,11 +101,13 @@ class Simulation:
         self.rows, self.devices, self.tick_us = rows, devices, tick_us
         self._hash = blake2b(digest_size=16)
         homes = len(vpp.specs)
-        self._cost_vpp, self._cost_alone, self._paid = np.zeros(homes), np.zeros(homes), np.zeros(homes)
+        self._cost_vpp, self._cost_alone = np.zeros(homes), np.zeros(homes)
+        self._accounts = open_accounts(homes)
         self._joint_vpp, self._joint_alone = np.zeros(homes), np.zeros(homes)
         self._days: list[DayBills] = []
         self._series = Series([], [], [], [], [], [])
         self._seq = 0
+        self._plans: list[Plan | None] = []
 
     def run(self, start_us: int, end_us: int, offset_us: int, progress: Callable[[float], None]) -> Run:
         """Run from `start_us` to `end_us`; days end at midnight in the zone `offset_us` east of UTC."""
@@ -106,12 +115,13 @@ class Simulation:
         first_stored = self.vpp.stored_kwh.copy()
         self._report(now)
         while True:
+            self._plans = [shard.plan for shard in self.cycle.ring.shards]
             turn = self.cycle.tick(now)
             self._trace(turn)
             intervals += len(turn.settled)
             last = now >= end_us
             if now > start_us and ((now + offset_us) % MICROS_PER_DAY == 0 or last):
-                self._close_day(day_us, now, last=last)
+                self._close_day(day_us, now)
                 day_us = now
             if last:
                 break
@@ -119,7 +129,7 @@ class Simulation:
             now += self.tick_us
             self._report(now)
             progress((now - start_us) / (end_us - start_us))
-        left = self._to_go(self.vpp.stored_kwh, end_us, last=True)
+        left = self._to_go(self.vpp.stored_kwh, end_us)
         return Run(
             self._hash.hexdigest(), tuple(self._days), self._series, intervals,
             float((self._joint_alone + left).sum()), float((self._joint_vpp + left).sum()),
@@ -195,28 +205,24 @@ class Simulation:
             cost[rows] = energy_cost(moment, fleet.net_kw[rows] * hours) + wear
         return cost
 
-    def _to_go(self, stored_kwh: F64, now_us: int, *, last: bool) -> F64:
-        """(S,) what the owner alone would still spend from here, $: W, or the plan's own end value at its end."""
+    def _to_go(self, stored_kwh: F64, now_us: int) -> F64:
+        """(S,) what the owner alone would still have to spend from here, $, by the plan that settled the day."""
         ring, out = self.cycle.ring, np.zeros(stored_kwh.size)
-        for shard, rows in zip(ring.shards, self.rows, strict=True):
-            stored = stored_kwh[rows]
-            if last and ring.settings.horizon_end_us is not None:
-                out[rows] = -shard.terminal_per_kwh() * stored
-            elif shard.plan is not None:
-                out[rows] = value(shard.plan.alone, now_us // ring.settings.interval_us - shard.plan.first, stored)
+        for plan, rows in zip(self._plans, self.rows, strict=True):
+            if plan is not None:
+                out[rows] = value(plan.alone, now_us // ring.settings.interval_us - plan.first, stored_kwh[rows])
         return out
 
-    def _close_day(self, day_us: int, now_us: int, *, last: bool) -> None:
+    def _close_day(self, day_us: int, now_us: int) -> None:
         """The day's bills; then the world beside starts the next day from where the real batteries stand."""
-        ahead = self._to_go(self.alone.stored_kwh, now_us, last=last) - self._to_go(
-            self.vpp.stored_kwh, now_us, last=last
-        )
-        paid = np.zeros(ahead.size)
+        ahead = self._to_go(self.alone.stored_kwh, now_us) - self._to_go(self.vpp.stored_kwh, now_us)
+        accounts = open_accounts(ahead.size)
         for shard, rows in zip(self.cycle.ring.shards, self.rows, strict=True):
-            paid[rows] = shard.paid
-        self._days.append(DayBills(day_us, self._cost_alone + ahead, self._cost_vpp.copy(), paid - self._paid))
+            accounts[rows] = shard.accounts
+        paid, top_up, share = (accounts[name] - self._accounts[name] for name in ("paid", "topped_up", "shared"))
+        self._days.append(DayBills(day_us, self._cost_alone + ahead, self._cost_vpp.copy(), paid, top_up, share))
         self._joint_alone += ahead
-        self._paid = paid
+        self._accounts = accounts
         self._cost_vpp[:], self._cost_alone[:] = 0.0, 0.0
         self.alone.stored_kwh = self.vpp.stored_kwh.copy()
 
@@ -241,6 +247,6 @@ class Simulation:
             cost, stored = schedule_cost(problems, solve(raised, 0).battery_kw)
             end = stored_kwh.copy()
             end[rows] = stored[:, -1]
-            left = self._to_go(end, end_us, last=True)[rows]
+            left = self._to_go(end, end_us)[rows]
             total += float((cost + problems.terminal_per_kwh * stored[:, -1] + left).sum())
         return total
