@@ -71,7 +71,7 @@ def power_plot(series: Series, offset_us: int) -> str:
 
 
 def bills_plot(before: F64, after: F64) -> str:
-    """Homes by what the plant changed on their bill, $ each (S,): before and after the settlement top-up."""
+    """Homes by what the plant changed on their bill, $ each (S,): before and after what the days' ends added."""
     finite = np.concatenate([before, after])
     low, high = min(float(finite.min(initial=0.0)), 0.0), max(float(finite.max(initial=0.0)), 0.0)
     width = _round_step(max(high - low, 0.01) / 24.0)
@@ -80,12 +80,12 @@ def bills_plot(before: F64, after: F64) -> str:
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, change, title in ((left, before, "Before the top-up"), (right, after, "After the top-up")):
-            counts = np.histogram(np.where(np.abs(change) < 1e-9, -1e-9, change), edges)[0]
+        for axes, change, title in ((left, before, "Before the day’s end"), (right, after, "After it")):
+            counts = np.histogram(np.where(np.abs(change) < 1e-4, -1e-9, change), edges)[0]
             colours = [WORSE if edge >= 0.0 else DELIVERED for edge in edges[:-1]]
             axes.bar(edges[:-1], counts, width=width * 0.9, align="edge", color=colours, linewidth=0)
             axes.axvline(0.0, color=INK, linewidth=1.0)
-            worse = int((change > 1e-6).sum())
+            worse = int((change > 1e-4).sum())
             axes.set_title(f"{title}: {worse} of {change.size} homes pay more")
             axes.set_xlabel("bill with the plant − bill alone, A$ per home")
             axes.grid(visible=False, axis="x")

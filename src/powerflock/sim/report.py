@@ -22,6 +22,8 @@ from powerflock.sim.simulate import DayBills, Run
 
 WITHIN_RATIO = 0.05
 _TEMPLATE = "report.html.j2"
+_WORTH_NAMING = 1e-4
+"""A hundredth of a cent: less is rounding, not money."""
 
 
 def write_report(
@@ -70,9 +72,9 @@ def render(run: Run, account: Account, summary: dict[str, object], settled: Sequ
 
 
 def bill_changes(run: Run) -> tuple[F64, F64]:
-    """(S,) $ each over the whole run: bill with the plant − bill alone, before and after the settlement top-up."""
+    """(S,) $ each over the whole run: bill with the plant − bill alone, before and after what each day's end added."""
     before = np.sum([day.vpp - day.paid - day.alone for day in run.days], axis=0)
-    return before, before - run.top_up.sum(axis=0)
+    return before, before - np.sum([day.top_up + day.share for day in run.days], axis=0)
 
 
 def money(value: float | None) -> str:
@@ -98,16 +100,15 @@ def share(value: float | None, digits: int = 0) -> str:
 
 def _day_row(day: DayBills) -> dict[str, object]:
     """One day of the bills' table, $ over all homes."""
-    before = day.vpp - day.paid
-    top_up = np.maximum(before - day.alone, 0.0)
     return {
         "date": _local(day.day_us).strftime("%a %Y-%m-%d"),
         "alone": float(day.alone.sum()),
         "vpp": float(day.vpp.sum()),
         "paid": float(day.paid.sum()),
-        "top_up": float(top_up.sum()),
-        "after": float((before - top_up).sum()),
-        "covered": int((top_up > 1e-6).sum()),
+        "top_up": float(day.top_up.sum()),
+        "share": float(day.share.sum()),
+        "after": float((day.vpp - day.paid - day.top_up - day.share).sum()),
+        "covered": int((day.top_up > _WORTH_NAMING).sum()),
     }
 
 

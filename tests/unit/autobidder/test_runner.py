@@ -1,0 +1,197 @@
+"""The plant survives being stopped at any moment: nothing acknowledged is lost or counts twice, one owner writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
+from powerflock.domain.arrays import Records
+from powerflock.domain.batches import decode, encode
+from powerflock.domain.columns import COMMAND
+from powerflock.domain.registry import Registry
+from powerflock.log.memory import MemoryLog
+from powerflock.log.port import Fenced
+from powerflock.plant.ring import Ring
+from powerflock.twins.columns import Shard
+from powerflock.twins.snapshot import Mark, state_hash
+from tests.unit.plant.small import START_US, TICK_US, Meters, homes, ring_of
+
+PARTITIONS = 2
+
+
+@dataclass
+class Kept:
+    """Snapshots in memory, the newest two of each kind, as a disk would keep them over a crash."""
+
+    twins: dict[int, list[bytes]] = field(default_factory=dict)
+    owners: dict[int, list[bytes]] = field(default_factory=dict)
+    learned: list[bytes] = field(default_factory=list)
+
+    def save(self, partition: int, offset: int, payload: bytes) -> None:
+        self.twins[partition] = [*self.twins.get(partition, []), payload][-2:]
+
+    def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
+        kept = self.twins.get(partition)
+        return decode(kept[-1]) if kept else None
+
+    def save_accounts(self, partition: int, offset: int, payload: bytes) -> None:
+        self.owners[partition] = [*self.owners.get(partition, []), payload][-2:]
+
+    def accounts(self, partition: int, decode: Callable[[bytes], Records]) -> Records | None:
+        kept = self.owners.get(partition)
+        return decode(kept[-1]) if kept else None
+
+    def save_outlook(self, time_us: int, payload: bytes) -> None:
+        self.learned = [payload]
+
+    def load_outlook(self, load: Callable[[bytes], None]) -> None:
+        for payload in self.learned:
+            load(payload)
+
+
+@dataclass
+class World:
+    """A log, snapshots and the homes outside: what outlives a process."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    kept: Kept = field(default_factory=Kept)
+    meters: list[Meters] = field(default_factory=lambda: [Meters(homes(6), part, PARTITIONS) for part in range(2)])
+    minute: int = 0
+
+    @property
+    def now_us(self) -> int:
+        return START_US + self.minute * TICK_US
+
+    def runner(self) -> Runner:
+        return Runner(self.log, lambda epoch: ring_of(Registry.empty(PARTITIONS), epoch), self.kept)
+
+    def report(self) -> list[bytes]:
+        """One batch of readings for each partition into the log; returns them."""
+        payloads = [encode(meters.read(self.now_us)) for meters in self.meters]
+        for partition, payload in enumerate(payloads):
+            self.log.append("telemetry", partition, payload)
+        return payloads
+
+    def live(self, runner: Runner, minutes: int) -> None:
+        """Readings in, a tick, commands obeyed, a minute later, so many times."""
+        for _ in range(minutes):
+            self.report()
+            turn = runner.tick(self.now_us)
+            for meters, commands in zip(self.meters, turn.commands, strict=True):
+                meters.obey(commands)
+                meters.run(TICK_US)
+            self.minute += 1
+
+
+def twins(ring: Ring) -> list[str]:
+    return [state_hash(shard.twins) for shard in ring.shards]
+
+
+def started(minutes: int) -> tuple[World, Runner]:
+    world = World()
+    runner = world.runner()
+    assert runner.enrol(homes(6)).reasons == {}
+    world.live(runner, minutes)
+    return world, runner
+
+
+@pytest.mark.parametrize("minutes", [1, 4, 6, 13])
+def test_after_an_abrupt_stop_everything_is_there_again(minutes: int) -> None:
+    world, first = started(minutes)
+    second = world.runner()
+    second.recover()
+    assert [second.ring.registry.specs(part) for part in range(PARTITIONS)] == [
+        first.ring.registry.specs(part) for part in range(PARTITIONS)
+    ]
+    assert second.ring.account == first.ring.account
+    assert second.ring.award == first.ring.award, "the open interval goes on with its award"
+    assert second.ring.opened_us == first.ring.opened_us
+    assert [item.interval for item in second.awards] == [item.interval for item in first.awards]
+    second.tick(world.now_us - TICK_US // 2)
+    assert twins(second.ring) == twins(first.ring), "a snapshot and the readings after it give the same twins"
+
+
+def test_the_open_interval_is_settled_with_all_of_its_energy() -> None:
+    """Stopped two minutes into an interval; the account then is what it would have been."""
+    through, unbroken = started(8)
+    through.live(unbroken, 4)
+    world, _ = started(8)
+    after = world.runner()
+    after.recover()
+    world.live(after, 4)
+    whole, again = unbroken.ring.account, after.ring.account
+    assert again.intervals == whole.intervals == 2
+    assert again.delivered_mwh == pytest.approx(whole.delivered_mwh, rel=0.02)
+    assert again.awarded_mwh == pytest.approx(whole.awarded_mwh)
+
+
+def test_readings_sent_twice_count_once() -> None:
+    world, runner = started(3)
+    payloads = world.report()
+    runner.tick(world.now_us)
+    before = twins(runner.ring)
+    for partition, payload in enumerate(payloads * 1):
+        world.log.append("telemetry", partition, payload)
+    runner.tick(world.now_us + 1)
+    assert twins(runner.ring) == before
+    assert runner.counts.repeated == 12
+    assert runner.counts.applied == 4 * 12
+
+
+def test_a_second_owner_fences_the_first_before_it_can_write() -> None:
+    world, first = started(2)
+    second = world.runner()
+    second.recover()
+    ends = {topic: world.log.end(topic, 0) for topic in ("commands", "market", "registry")}
+    world.report()
+    with pytest.raises(Fenced):
+        first.tick(world.now_us)
+    with pytest.raises(Fenced):
+        first.enrol([*homes(7)][6:])
+    assert {topic: world.log.end(topic, 0) for topic in ends} == ends
+    assert second.tick(world.now_us).commands is not None
+
+
+def test_a_new_owners_commands_are_numbered_above_all_of_the_old_ones() -> None:
+    world, first = started(3)
+    second = world.runner()
+    second.recover()
+    world.live(second, 2)
+    assert second.first_seq == first.first_seq + SEQUENCES_PER_EPOCH
+    rows = [decode(entry.payload, COMMAND) for entry in world.log.read("commands", 0, 0)]
+    commands = np.concatenate(rows)
+    for site in np.unique(commands["site"]):
+        own = commands[commands["site"] == site]
+        assert (np.diff(own["seq"]) > 0).all()
+        assert (np.diff(own["epoch"]) >= 0).all()
+    assert set(commands["epoch"]) == {1, 2}
+
+
+def test_refused_homes_are_named_and_the_others_enrolled() -> None:
+    world = World()
+    runner = world.runner()
+    bad = homes(1)[0].__class__("bad one", "f", "r", homes(1)[0].tariff)
+    outcome = runner.enrol([*homes(2), bad])
+    assert list(outcome.reasons) == ["bad one"]
+    assert outcome.applied == 2
+    again = world.runner()
+    again.recover()
+    assert sum(shard.sites for shard in again.ring.shards) == 2
+
+
+def test_enrolling_the_same_homes_again_changes_nothing() -> None:
+    world, runner = started(1)
+    before = [world.log.end("registry", part) for part in range(PARTITIONS)]
+    assert runner.enrol(homes(6)).reasons == {}
+    assert [world.log.end("registry", part) for part in range(PARTITIONS)] == before
+
+
+def test_telemetry_that_is_in_a_snapshot_does_not_pile_up() -> None:
+    world, runner = started(12)
+    world.live(runner, 5)
+    kept = world.log.read("telemetry", 0, 0)
+    assert len(kept) <= 2 * 5 + 2
