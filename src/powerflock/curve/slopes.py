@@ -1,7 +1,8 @@
 """Convex piecewise-linear functions as ascending lists of (slope, length), and the three things done to them.
 
 A function on [left, left + Σ length] is `left`, its value `base` there, and its slopes in ascending order. Infimal
-convolution of two such functions merges their lists; restricting the domain clips the ends; evaluating walks.
+convolution of two such functions merges their lists; restricting the domain clips the ends; evaluating walks. A list
+occupies [first, end) of its arrays, so that clipping moves nothing.
 Kernels on one function each, to be called from compiled loops. Must not know what the slopes mean.
 """
 
@@ -12,57 +13,50 @@ from powerflock.domain.arrays import F64
 
 
 @kernel
-def merge(
-    slope: F64, length: F64, count: int, add_slope: F64, add_length: F64, add_count: int,
-    out_slope: F64, out_length: F64, added_at: F64,
+def insert(
+    slope: F64, length: F64, first: int, end: int, add_slope: F64, add_length: F64, add_count: int,
+    right: float, begins: F64,
 ) -> int:  # fmt: skip
-    """Merge two ascending lists into `out_*`; `added_at[j]` is where added segment j begins, from the left end.
+    """Put `add_*` (≥ add_count,) into the list at [first, end) of `slope, length` in place; returns the new end.
 
-    `slope, length` (≥ count,), `add_*` (≥ add_count,), `out_*` (≥ count + add_count,). Returns the number written.
-    Equal slopes: the added segment comes first.
+    Both ascend; only what lies right of an added segment moves, so the list needs room for add_count more. `right` is
+    where the merged function's domain ends, `begins[j]` receives where added segment j begins. Equal slopes: the added
+    segment comes first.
     """
-    written, taken, position = 0, 0, 0.0
-    for index in range(count):
-        while taken < add_count and add_slope[taken] <= slope[index]:
-            out_slope[written] = add_slope[taken]
-            out_length[written] = add_length[taken]
-            added_at[taken] = position
-            position += add_length[taken]
-            written += 1
-            taken += 1
-        out_slope[written] = slope[index]
-        out_length[written] = length[index]
-        position += length[index]
-        written += 1
-    while taken < add_count:
-        out_slope[written] = add_slope[taken]
-        out_length[written] = add_length[taken]
-        added_at[taken] = position
-        position += add_length[taken]
-        written += 1
-        taken += 1
-    return written
+    read, write, edge = end, end + add_count, right
+    for added in range(add_count - 1, -1, -1):
+        while read > first and slope[read - 1] >= add_slope[added]:
+            read -= 1
+            write -= 1
+            slope[write] = slope[read]
+            length[write] = length[read]
+            edge -= length[read]
+        write -= 1
+        slope[write] = add_slope[added]
+        length[write] = add_length[added]
+        edge -= add_length[added]
+        begins[added] = edge
+    return end + add_count
 
 
 @kernel
-def clip_left(slope: F64, length: F64, count: int, excess: float) -> tuple[int, float]:
-    """Cut `excess` off the left end in place: (number of whole segments to skip, rise of the function over the cut)."""
-    skipped, rise = 0, 0.0
-    while excess > 0.0 and skipped < count:
-        if length[skipped] > excess:
-            length[skipped] -= excess
-            rise += slope[skipped] * excess
+def clip_left(slope: F64, length: F64, first: int, end: int, excess: float) -> tuple[int, float]:
+    """Cut `excess` off the left end in place: (where the list now begins, rise of the function over the cut)."""
+    rise = 0.0
+    while excess > 0.0 and first < end:
+        if length[first] > excess:
+            length[first] -= excess
+            rise += slope[first] * excess
             break
-        excess -= length[skipped]
-        rise += slope[skipped] * length[skipped]
-        skipped += 1
-    return skipped, rise
+        excess -= length[first]
+        rise += slope[first] * length[first]
+        first += 1
+    return first, rise
 
 
 @kernel
-def clip_right(length: F64, first: int, count: int, excess: float) -> int:
-    """Cut `excess` off the right end in place; returns the new end index (segments [first, end) remain)."""
-    end = count
+def clip_right(length: F64, first: int, end: int, excess: float) -> int:
+    """Cut `excess` off the right end in place; returns the new end."""
     while excess > 0.0 and end > first:
         if length[end - 1] > excess:
             length[end - 1] -= excess

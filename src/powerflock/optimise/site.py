@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.curve.slopes import clip_left, clip_right, merge, value_at
+from powerflock.curve.slopes import clip_left, clip_right, insert, value_at
 from powerflock.domain.arrays import F64, I32
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.problem import SiteProblems, check_problems
@@ -77,32 +77,30 @@ def interval_segments(
 
     A count of −1 says that no power is feasible.
     `cell` (9,) as in `Batteries`; `slope, length` (3,) receive d cost / d(−energy change) and kWh, ascending if convex.
+    From the top: charging on bought power; then charging on surplus solar, or discharging into the own load;
+    then discharging into the grid. Written without branches: which pieces exist is as good as random to a processor.
     """
     power = min(cell[0], cell[7] - net_kw)
     lowest = max(-cell[1], -cell[8] - net_kw)
     if power < lowest:
         return -1, 0.0, 0.0, 0.0
-    most = power * hours * cell[2] if power > 0.0 else power * hours / cell[3]
+    upper = min(max(0.0, -net_kw, lowest), power)
+    lower = min(max(min(0.0, -net_kw), lowest), upper)
+    cheaper, surplus = 1.0 / cell[2], net_kw < 0.0
+    into, out = hours * cell[2], hours / cell[3]
+    slope[0] = -(buy + cell[4]) * cheaper
+    length[0] = (power - upper) * into
+    count = int(power > upper)
+    slope[count] = -((sell + cell[4]) if surplus else (buy - cell[4])) * (cheaper if surplus else cell[3])
+    length[count] = (upper - lower) * (into if surplus else out)
+    count += int(upper > lower)
+    slope[count] = -(sell - cell[4]) * cell[3]
+    length[count] = (lower - lowest) * out
+    count += int(lower > lowest)
+    most = power * (into if power > 0.0 else out)
+    least = lowest * (into if lowest > 0.0 else out)
     net = net_kw + power
-    cost = (net * (buy if net > 0.0 else sell) + cell[4] * abs(power)) * hours
-    least = lowest * hours * cell[2] if lowest > 0.0 else lowest * hours / cell[3]
-    count = 0
-    for step in range(SEGMENTS):
-        stop = max(0.0, -net_kw) if step == 0 else (min(0.0, -net_kw) if step == 1 else lowest)
-        stop = min(max(stop, lowest), power)
-        if power - stop <= 0.0:
-            continue
-        middle = 0.5 * (power + stop)
-        price = buy if net_kw + middle > 0.0 else sell
-        if middle > 0.0:
-            slope[count] = -(price + cell[4]) / cell[2]
-            length[count] = (power - stop) * hours * cell[2]
-        else:
-            slope[count] = -(price - cell[4]) * cell[3]
-            length[count] = (power - stop) * hours / cell[3]
-        count += 1
-        power = stop
-    return count, most, least, cost
+    return count, most, least, (net * (buy if net > 0.0 else sell) + cell[4] * abs(power)) * hours
 
 
 @kernel
@@ -115,20 +113,18 @@ def power_of(change_kwh: float, hours: float, charge_efficiency: float, discharg
 
 @kernel
 def _solve_home(
-    home: int, hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64,
-    keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, slope_out: F64, length_out: F64,
+    hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64, keep: int,
+    work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, slope_out: F64, length_out: F64,
     power_out: F64,
 ) -> tuple[int, int, float]:  # fmt: skip
     """Backward pass (values and policy), then forward pass (plan) for one home: (status, interval, cost)."""
-    slope, length, other_slope, other_length = work[0], work[1], work[2], work[3]
-    add_slope, add_length, added_at = work[4], work[5], work[6]
+    slope, length, add_slope, add_length, begins = work[0], work[1], work[2], work[3], work[4]
     floor, capacity = cell[5], cell[6]
     left, right, base = floor, capacity, -terminal * floor
     slope[0], length[0] = -terminal, capacity - floor
-    count = 1
-    for back in range(hours.size + 1):
-        step = hours.size - back
-        if back > 0:
+    first, end = 0, 1
+    for step in range(hours.size, -1, -1):
+        if step < hours.size:
             added, most, least, cost = interval_segments(
                 net[step], buy[step] + price[step], sell[step] + price[step], hours[step], cell, add_slope, add_length
             )
@@ -139,32 +135,28 @@ def _solve_home(
             for index in range(1, added):
                 if add_slope[index] < add_slope[index - 1] - _TOLERANCE:
                     return _NOT_CONVEX, step, 0.0
-            count = merge(slope, length, count, add_slope, add_length, added, other_slope, other_length, added_at)
             left, right, base = left - most, right - least, base + cost
+            end = insert(slope, length, first, end, add_slope, add_length, added, right, begins)
             ramps[step, 0] = most
             for index in range(SEGMENTS):
-                ramps[step, 1 + index] = left + added_at[index]
-                ramps[step, 4 + index] = add_length[index] if index < added else 0.0
-            end = clip_right(other_length, 0, count, right - capacity)
-            skipped, rise = clip_left(other_slope, other_length, end, floor - left)
+                ramps[step, 1 + index] = begins[index] if index < added else 0.0
+                ramps[step, 1 + SEGMENTS + index] = add_length[index] if index < added else 0.0
+            end = clip_right(length, first, end, right - capacity)
+            first, rise = clip_left(slope, length, first, end, floor - left)
             left, right, base = max(left, floor), min(right, capacity), base + rise
             if left > right + 1e-9:
                 return _INFEASIBLE, step, 0.0
-            count = end - skipped
-            for index in range(count):
-                slope[index] = other_slope[skipped + index]
-                length[index] = other_length[skipped + index]
         if step <= keep:
-            left_out[home, step], base_out[home, step], count_out[home, step] = left, base, count
-            slope_out[home, step, :count] = slope[:count]
-            length_out[home, step, :count] = length[:count]
+            left_out[step], base_out[step], count_out[step] = left, base, end - first
+            for index in range(end - first):
+                slope_out[step, index], length_out[step, index] = slope[first + index], length[first + index]
     if stored < left - 1e-9 or stored > right + 1e-9:
         return _INFEASIBLE, 0, 0.0
-    cost = value_at(left, base, slope, length, count, stored)
+    cost = value_at(left, base, slope[first:end], length[first:end], end - first, stored)
     for step in range(hours.size):
         change = ramp_change(ramps[step], stored)
         change = min(max(change, floor - stored), capacity - stored)
-        power_out[home, step] = power_of(change, hours[step], cell[2], cell[3])
+        power_out[step] = power_of(change, hours[step], cell[2], cell[3])
         stored += change
     return _OK, 0, cost
 
@@ -183,16 +175,24 @@ def _solve_block(
     hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, terminal: F64, stored: F64, cells: F64,
     keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, slope: F64, length: F64, ramps: F64,
     power: F64,
-) -> None:  # fmt: skip
-    work = np.empty((7, SEGMENTS * (hours.size + 1) + 4))
+) -> int:  # fmt: skip
+    """Solve the homes one by one; returns how wide the kept lists are and fills up to there with zeros."""
+    work = np.empty((5, SEGMENTS * (hours.size + 1)))
     home_ramps = np.empty((hours.size, 1 + 2 * SEGMENTS))
     for home in range(net.shape[0]):
         row = tariff[home]
+        count[home] = 0
         status[home, 0], status[home, 1], cost[home] = _solve_home(
-            home, hours, net[home], buy[row], sell[row], price, terminal[home], stored[home], cells[home], keep,
-            work, home_ramps, left, base, count, slope, length, power,
+            hours, net[home], buy[row], sell[row], price, terminal[home], stored[home], cells[home], keep,
+            work, home_ramps, left[home], base[home], count[home], slope[home], length[home], power[home],
         )  # fmt: skip
         ramps[home] = home_ramps[: ramps.shape[1]]
+    widest = max(count.max(), 1) if count.size else 1
+    for home in range(net.shape[0]):
+        for step in range(keep + 1):
+            slope[home, step, count[home, step] : widest] = 0.0
+            length[home, step, count[home, step] : widest] = 0.0
+    return widest
 
 
 def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: int = 256) -> Plans:
@@ -202,45 +202,44 @@ def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: in
     Raises `InvalidInput` (bad columns), `NotConvex` and `Infeasible`, naming the home, the interval and the remedy.
     """
     check_problems(problems)
-    if not 0 <= keep <= problems.intervals:
-        raise InvalidInput("keep", keep, f"must lie between 0 and the {problems.intervals} intervals")
-    blocks = [problems.rows(slice(at, at + block)) for at in range(0, max(problems.homes, 1), block)]
-    parts = list(mapper(lambda part: _solve_rows(part, keep), blocks))
-    widest = max(part.values.slope.shape[2] for part in parts)
-    values = [_widen(part.values, widest) for part in parts]
-    return Plans(
-        np.concatenate([part.cost for part in parts]),
-        np.concatenate([part.battery_kw for part in parts]),
-        ValueFunctions(*(np.concatenate(columns) for columns in zip(*map(_columns, values), strict=True))),
-        Policies(
-            np.concatenate([part.policies.most_kwh for part in parts]),
-            np.concatenate([part.policies.start for part in parts]),
-            np.concatenate([part.policies.length for part in parts]),
-        ),
-    )
+    homes, intervals = problems.homes, problems.intervals
+    if not 0 <= keep <= intervals:
+        raise InvalidInput("keep", keep, f"must lie between 0 and the {intervals} intervals")
+    if block < 1:
+        raise InvalidInput("block", block, "must be 1 home or more")
+    kept, most = (homes, keep + 1), SEGMENTS * intervals + 1
+    cost, status, power = np.empty(homes), np.zeros((homes, 2), np.int32), np.empty((homes, intervals))
+    left, base, count = np.empty(kept), np.empty(kept), np.empty(kept, np.int32)
+    ramps = np.empty((homes, keep, 1 + 2 * SEGMENTS))
 
+    def solve_block(start: int) -> tuple[F64, F64]:
+        rows = slice(start, start + block)
+        part = problems.rows(rows)
+        slope, length = np.empty((part.homes, keep + 1, most)), np.empty((part.homes, keep + 1, most))
+        widest = _solve_block(
+            part.hours, part.net_load_kw, part.import_per_kwh, part.export_per_kwh, part.tariff,
+            part.coordination_per_kwh, part.terminal_per_kwh, part.stored_kwh, part.batteries.stacked(), keep,
+            cost[rows], status[rows], left[rows], base[rows], count[rows], slope, length, ramps[rows], power[rows],
+        )  # fmt: skip
+        return slope[:, :, :widest].copy(), length[:, :, :widest].copy()
 
-def _solve_rows(problems: SiteProblems, keep: int) -> Plans:
-    homes, intervals = problems.net_load_kw.shape
-    cells = problems.batteries.stacked()
-    cost, status = np.zeros(homes), np.zeros((homes, 2), np.int32)
-    power = np.zeros((homes, intervals))
-    ramps = np.zeros((homes, keep, 1 + 2 * SEGMENTS))
-    shape, most = (homes, keep + 1), SEGMENTS * intervals + 1
-    left, base, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
-    slope, length = np.zeros((*shape, most)), np.zeros((*shape, most))
-    _solve_block(
-        problems.hours, problems.net_load_kw, problems.import_per_kwh, problems.export_per_kwh, problems.tariff,
-        problems.coordination_per_kwh, problems.terminal_per_kwh, problems.stored_kwh, cells, keep,
-        cost, status, left, base, count, slope, length, ramps, power,
-    )  # fmt: skip
+    lists = list(mapper(solve_block, range(0, homes, block)))
     _raise_first(problems, status)
-    widest = int(count.max(initial=1))
-    slope, length = slope[:, :, :widest].copy(), length[:, :, :widest].copy()
-    starts, lengths = ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :]
-    return Plans(
-        cost, power, ValueFunctions(left, base, count, slope, length), Policies(ramps[:, :, 0], starts, lengths)
+    values = ValueFunctions(
+        left, base, count, _joined(kept, [own[0] for own in lists]), _joined(kept, [own[1] for own in lists])
     )
+    starts, lengths = ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :]
+    return Plans(cost, power, values, Policies(ramps[:, :, 0], starts, lengths))
+
+
+def _joined(kept: tuple[int, int], parts: list[F64]) -> F64:
+    """(S, K+1, M) of blocks of different M, padded with zeros."""
+    out = np.zeros((*kept, max((part.shape[2] for part in parts), default=1)))
+    at = 0
+    for part in parts:
+        out[at : at + part.shape[0], :, : part.shape[2]] = part
+        at += part.shape[0]
+    return out
 
 
 def _raise_first(problems: SiteProblems, status: I32) -> None:
@@ -280,14 +279,3 @@ def lowest_convex_price(problems: SiteProblems) -> F64:
     by_tariff = np.full(rows, -np.inf)
     np.maximum.at(by_tariff, problems.tariff, floor)
     return np.asarray((by_tariff[:, None] - problems.export_per_kwh).max(axis=0) + 1e-9)
-
-
-def _columns(values: ValueFunctions) -> tuple[F64, F64, I32, F64, F64]:
-    return values.left, values.base, values.count, values.slope, values.length
-
-
-def _widen(values: ValueFunctions, room: int) -> ValueFunctions:
-    extra = ((0, 0), (0, 0), (0, room - values.slope.shape[2]))
-    return ValueFunctions(
-        values.left, values.base, values.count, np.pad(values.slope, extra), np.pad(values.length, extra)
-    )

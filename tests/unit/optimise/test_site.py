@@ -73,6 +73,24 @@ def test_export_above_import_price_is_refused_loudly() -> None:
         solve(swapped)
 
 
+def test_a_home_that_cannot_be_planned_is_named_by_its_place_in_the_whole_batch() -> None:
+    problems = random_problems(1, 40, 6)
+    limits = problems.batteries.import_limit_kw.copy()
+    limits[33], problems.net_load_kw[33] = 0.0, 50.0
+    tight = dataclasses.replace(problems.batteries, import_limit_kw=limits)
+    with pytest.raises(Infeasible, match="home 33, interval 5"):
+        solve(dataclasses.replace(problems, batteries=tight), block=16)
+
+
+def test_what_is_kept_does_not_depend_on_the_blocks() -> None:
+    problems = random_problems(3, 50, 24)
+    blocks, whole = solve(problems, keep=5, block=7), solve(problems, keep=5)
+    for field in ("left", "base", "count", "slope", "length"):
+        np.testing.assert_array_equal(getattr(blocks.values, field), getattr(whole.values, field))
+    for field in ("most_kwh", "start", "length"):
+        np.testing.assert_array_equal(getattr(blocks.policies, field), getattr(whole.policies, field))
+
+
 def test_a_price_so_negative_that_losses_pay_is_refused_and_the_bound_named_is_accepted() -> None:
     problems = random_problems(1, 30, 6)
     deep = dataclasses.replace(problems, coordination_per_kwh=np.full(6, -5.0))
