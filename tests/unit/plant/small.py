@@ -75,7 +75,8 @@ class Meters:
     def read(self, now_us: int) -> Records:
         """One reading of every device."""
         self.seq += 1
-        nan, rows = np.nan, []
+        nan = np.nan
+        rows: list[tuple[float, ...]] = []
         for home, spec in enumerate(self.specs):
             net = self.load_kw[home] + self.battery_kw[home]
             if spec.battery is not None:
