@@ -98,6 +98,7 @@ class Runner:
         self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
         self._next = [0] * self.ring.registry.partitions
         self._learned_slot = -1
+        self._outbox: list[tuple[str, int, bytes]] = []
         self._kept: list[list[int]] = [[] for _ in self._next]
 
     @property
@@ -130,16 +131,17 @@ class Runner:
                 own = [spec for spec in specs if partition_of(spec.site, registry.partitions) == partition]
                 if not own:
                     continue
+                new = [spec for spec in own if not registry.holds(spec)]
+                if new:
+                    self._log.transact([("registry", partition, msgspec.msgpack.encode(new))], claim=self._claim)
                 done = registry.enrol(partition, own)
                 applied, reasons = applied + done.outcome.applied, reasons | done.outcome.reasons
                 if done.added.size or done.updated.size:
-                    kept = [spec for spec in own if spec.site not in done.outcome.reasons]
-                    self._log.transact([("registry", partition, msgspec.msgpack.encode(kept))], claim=self._claim)
                     self.ring.enrolled(partition, self.first_seq)
             return Outcome.of(applied, reasons)
 
     def tick(self, now_us: int) -> Turn:
-        """Apply what the log has, turn the ring, write what it decided."""
+        """Apply what the log has, turn the ring, write what it decided; what the log refuses goes first next time."""
         with self._lock:
             for partition in range(len(self._next)):
                 self._ingest(partition, now_us)
@@ -158,7 +160,9 @@ class Runner:
             self.rows.append(row)
             entries.append(("plant", 0, msgspec.msgpack.encode(row)))
             commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
-            self._log.transact(entries, commits, self._claim)
+            self._outbox += entries
+            self._log.transact(self._outbox, commits, self._claim)
+            self._outbox = []
             if turn.began is not None:
                 self._trim()
             return turn

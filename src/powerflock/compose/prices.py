@@ -26,7 +26,7 @@ class LivePrices:
         self._interval_us = settings.plant.interval_s * MICROS_PER_S
         self._seed = settings.market.seed
         self._file: PriceSeries | None = None
-        self.source, self.generated = f"generated, seed {self._seed}", True
+        self.source, self.generated = f"seed {self._seed}", True
         if settings.market.prices is not None:
             series = _whole_days(read_prices(settings.market.prices, settings.plant.region))
             week = DAYS if series.price_per_mwh.size * STEP_US > 2 * DAYS * MICROS_PER_DAY else 0

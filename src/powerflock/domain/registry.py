@@ -168,6 +168,11 @@ class Registry:
         """The partition's specs in row order; not to be changed."""
         return self._part(partition).specs
 
+    def holds(self, spec: SiteSpec) -> bool:
+        """Whether the site is enrolled with exactly this spec."""
+        address = self.resolve(spec.site)
+        return address is not None and self._partitions[address.partition].specs[address.row] == spec
+
     def spec(self, site: str) -> SiteSpec:
         """The spec of an enrolled site, or `NotFound`."""
         address = self.resolve(site)

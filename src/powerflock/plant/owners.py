@@ -8,12 +8,12 @@ payments and with the energy left valued alike, is topped up. Must not know mark
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from powerflock.domain.arrays import F64, Records
+from powerflock.domain.arrays import F64, Bools, Records
 from powerflock.optimise.respond import Moment, answers, energy_cost, stored_change
 from powerflock.optimise.site import ValueFunctions
 
@@ -52,28 +52,39 @@ def grow(accounts: Records, sites: int) -> Records:
     return np.concatenate([accounts, open_accounts(sites - accounts.size)])
 
 
-def follow(accounts: Records, cost: F64, change_kwh: F64) -> None:
-    """While there is no plan the world beside does as the real one: the same `cost` (S,) $ and `change_kwh` (S,)."""
-    accounts["day_cost_beside"] += cost
-    accounts["beside_kwh"] += change_kwh
+@dataclass(frozen=True, slots=True)
+class Real:
+    """What really happened over `hours`, (S,): net energy metered kWh (NaN unknown), $ cost, kWh stored more."""
+
+    hours: float
+    net_kwh: F64
+    cost: F64
+    change_kwh: F64
+
+
+def follow(accounts: Records, real: Real) -> F64:
+    """While there is no plan the world beside does as the real one; returns its net energy, (S,) kWh."""
+    accounts["day_cost_beside"] += real.cost
+    accounts["beside_kwh"] += real.change_kwh
+    return real.net_kwh
 
 
 def live_beside(
-    accounts: Records, moment: Moment, values: ValueFunctions, step: int, hours: float, net_kwh: F64
+    accounts: Records, moment: Moment, values: ValueFunctions, step: int, real: Real, planned: Bools
 ) -> F64:
-    """Let the batteries beside answer λ = 0 for `hours` of a moment; returns their homes' net energy, (S,) kWh.
+    """Let the batteries beside answer λ = 0 while the real ones did as they did; returns net energy, (S,) kWh.
 
-    `moment` is what is left of the interval with the load that was metered, `step` its end in `values`, `net_kwh` (S,)
-    what was metered: a home where that or its battery is unknown stands still beside, and its metered energy returned.
+    `moment` is what is left of the interval with the load that was metered, `step` its end in `values`. Homes that are
+    not `planned` (S,), or of which the meter or battery is unknown, do beside what they do here.
     """
-    known = np.isfinite(net_kwh) & np.isfinite(accounts["beside_kwh"])
+    known = planned & np.isfinite(real.net_kwh) & np.isfinite(accounts["beside_kwh"])
     beside = replace(moment, stored_kwh=np.nan_to_num(accounts["beside_kwh"]))
     power = answers(beside, values, step, np.zeros(1))[:, 0]
-    energy_kwh = (moment.net_load_kw + power) * hours
-    wear = moment.batteries.wear_per_kwh * np.abs(power) * hours
-    accounts["beside_kwh"] += np.where(known, stored_change(moment.batteries, power, hours), 0.0)
-    accounts["day_cost_beside"] += np.where(known, energy_cost(moment, energy_kwh) + wear, 0.0)
-    return np.where(known, energy_kwh, net_kwh)
+    energy_kwh = (moment.net_load_kw + power) * real.hours
+    wear = moment.batteries.wear_per_kwh * np.abs(power) * real.hours
+    accounts["beside_kwh"] += np.where(known, stored_change(moment.batteries, power, real.hours), real.change_kwh)
+    accounts["day_cost_beside"] += np.where(known, energy_cost(moment, energy_kwh) + wear, real.cost)
+    return np.where(known, energy_kwh, real.net_kwh)
 
 
 def close_day(accounts: Records, to_go: F64, to_go_beside: F64, stored_kwh: F64, share_ratio: float) -> DayEnd:

@@ -131,8 +131,7 @@ class Ring:
     def _plan(self, interval: int, now_us: int) -> bool:
         """Adopt the plans that are ready; start new ones every `plan_every` intervals and where sites changed."""
         for part, plan in self.planner.ready():
-            if plan.homes == self.shards[part].sites:
-                self.shards[part].plan = plan
+            self.shards[part].plan = plan.grown(self.shards[part].sites)
         settings = self.settings
         due = [part for part, shard in enumerate(self.shards) if shard.sites and self._is_due(part, interval)]
         horizon = settings.horizon_intervals
@@ -151,7 +150,9 @@ class Ring:
         return True
 
     def _is_due(self, part: int, interval: int) -> bool:
-        """Whether the newest plan, made or being made, is `plan_every` intervals old, or there is none."""
+        """Whether the newest plan, made or being made, is `plan_every` intervals old, lacks sites, or there is none."""
         plan, started = self.shards[part].plan, self.planner.started(part)
+        if started is None and plan is not None and plan.homes < self.shards[part].sites:
+            return True
         known = [first for first in (started, plan.first if plan is not None else None) if first is not None]
         return not known or interval - max(known) >= self.settings.plan_every

@@ -7,20 +7,20 @@ price); an interval's books start from where the batteries really stand. Must no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import Bools, F64, I64
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.site import Mapper, ValueFunctions, lowest_convex_price, solve
-from powerflock.plant.owners import DayEnd, close_day, follow, grow, live_beside, open_accounts
+from powerflock.plant.owners import DayEnd, Real, close_day, follow, grow, live_beside, open_accounts
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
 from powerflock.twins.estimate import Freshness, SiteColumns
@@ -34,11 +34,15 @@ class Plan:
     alone: ValueFunctions
     fleet: ValueFunctions
     raised_intervals: int
+    homes: int
 
-    @property
-    def homes(self) -> int:
-        """S, the sites it was made for."""
-        return int(self.fleet.left.shape[0])
+    def grown(self, sites: int) -> Plan:
+        """The same plan with rows for sites enrolled since; those beyond `homes` mean nothing yet."""
+        return replace(self, alone=_padded(self.alone, sites), fleet=_padded(self.fleet, sites))
+
+    def covers(self, sites: int) -> Bools:
+        """(S,) which sites it was made for."""
+        return np.arange(sites) < self.homes
 
     def step(self, interval: int) -> int:
         """Index of the value function at the *end* of `interval`; −1 when the plan does not reach it."""
@@ -59,6 +63,12 @@ class Books:
     cost: F64
     load_kwh: F64
     beside_kwh: F64
+
+    def grown(self, sites: int) -> Books:
+        """The same books with rows for sites enrolled since, of which nothing is known before the next interval."""
+        more = sites - self.cost.size
+        columns = (getattr(self, field.name) for field in fields(self))
+        return Books(*(np.pad(column, (0, more), constant_values=np.nan) for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +95,13 @@ class SiteShard:
         self.issuer = np.zeros(0, np.uint8)
 
     def adopt(self, table: SiteTable, specs: Sequence[SiteSpec], first_seq: int) -> None:
-        """The registry changed: more sites, or other terms. Plans and books start again with the next turn."""
+        """The registry changed: more sites, or other terms. What runs goes on; new sites join with the next plan."""
         enrol(self.twins, table)
         self.terms = Terms.of(specs)
-        self.plan, self.books = None, None
+        if self.plan is not None:
+            self.plan = self.plan.grown(table.sites)
+        if self.books is not None:
+            self.books = self.books.grown(table.sites)
         more = table.sites - self.accounts.size
         self.book.grow(table.sites, first_seq)
         self.accounts = grow(self.accounts, table.sites)
@@ -131,7 +144,7 @@ class SiteShard:
 
         def solve_both(mapper: Mapper) -> Plan:
             values = solve(alone, kept, mapper).values, solve(fleet, kept, mapper).values
-            return Plan(first, *values, int((raised > price_per_kwh).sum()))
+            return Plan(first, *values, int((raised > price_per_kwh).sum()), alone.homes)
 
         return solve_both
 
@@ -166,6 +179,7 @@ class SiteShard:
             return np.repeat(columns.meter_kw[:, None], PRICE_GRID.size, axis=1)
         curves = offers(replace(moment, batteries=reported), self.plan.fleet, step, PRICE_GRID)
         out_of_reach = (columns.freshness == Freshness.SILENT) | np.isnan(net_load_kw) | np.isnan(stored_kwh)
+        out_of_reach |= ~self.plan.covers(self.sites)
         return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves)
 
     def open_books(self, columns: SiteColumns) -> None:
@@ -184,6 +198,8 @@ class SiteShard:
         began, hours = time_us - duration_us, duration_us / MICROS_PER_HOUR
         net_kwh = self._register_rise(columns, hours)
         battery_kwh = columns.battery_kw * hours
+        if duration_us > interval_us // 2:
+            battery_kwh = self._battery_kwh(columns)
         load_kwh = net_kwh - battery_kwh
         moment = self.moment(began, hours, load_kwh / hours, columns.stored_kwh)
         cost = energy_cost(moment, net_kwh) + self.terms.wear_per_kwh * np.abs(battery_kwh)
@@ -191,15 +207,25 @@ class SiteShard:
         cost = np.nan_to_num(cost)
         self.accounts["day_cost"] += cost
         books.load_kwh += load_kwh
-        step = self.plan.step(began // interval_us) if self.plan is not None else -1
-        if self.plan is None or step < 0:
-            follow(self.accounts, cost, stored_change(moment.batteries, np.nan_to_num(columns.battery_kw), hours))
-            books.beside_kwh += net_kwh
-        else:
-            left = max(interval_us - began % interval_us, duration_us) / MICROS_PER_HOUR
-            beside = replace(moment, hours=left)
-            books.beside_kwh += live_beside(self.accounts, beside, self.plan.alone, step, hours, net_kwh)
+        change_kwh = stored_change(moment.batteries, np.nan_to_num(battery_kwh / hours), hours)
+        real = Real(hours, net_kwh, cost, change_kwh)
+        books.beside_kwh += self._live_beside(moment, began, interval_us, real)
         books.last_register_kwh = columns.register_kwh.copy()
+
+    def _live_beside(self, moment: Moment, began_us: int, interval_us: int, real: Real) -> F64:
+        """The world beside over the moment, (S,) kWh; homes without a plan do there what they do here."""
+        step = self.plan.step(began_us // interval_us) if self.plan is not None else -1
+        if self.plan is None or step < 0:
+            return follow(self.accounts, real)
+        left = interval_us / MICROS_PER_HOUR - began_us % interval_us / MICROS_PER_HOUR
+        beside = replace(moment, hours=max(left, real.hours))
+        return live_beside(self.accounts, beside, self.plan.alone, step, real, self.plan.covers(self.sites))
+
+    def _battery_kwh(self, columns: SiteColumns) -> F64:
+        """(S,) energy through the batteries' terminals since the interval opened, from what they store: after a gap."""
+        assert self.books is not None
+        table, change = self.twins.table, columns.stored_kwh - self.books.stored_kwh
+        return np.where(change > 0, change / table.charge_efficiency_ratio, change * table.discharge_efficiency_ratio)
 
     def _register_rise(self, columns: SiteColumns, hours: float) -> F64:
         """(S,) kWh since the last turn; the meter's power where a register jumped by more than the connection carries.
@@ -232,7 +258,7 @@ class SiteShard:
         moment = self.moment(first * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
         best = best_cost(moment, self.plan.alone, step)[1]
         spent = books.cost + value(self.plan.alone, step, columns.stored_kwh)
-        known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh)
+        known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh) & self.plan.covers(self.sites)
         return SiteResult(net_kwh, books.beside_kwh, np.where(known, np.maximum(spent - best, 0.0), 0.0))
 
     def pay(self, regret: F64, earned: F64) -> None:
@@ -250,6 +276,13 @@ class SiteShard:
         else:
             to_go = -self.terminal_per_kwh() * real, -self.terminal_per_kwh() * beside
         return close_day(self.accounts, *to_go, real, share_ratio)
+
+
+def _padded(values: ValueFunctions, sites: int) -> ValueFunctions:
+    """Value functions with empty rows added, `sites` in all."""
+    more = sites - values.left.shape[0]
+    columns = (getattr(values, field.name) for field in fields(values))
+    return ValueFunctions(*(np.pad(each, ((0, more), *((0, 0),) * (each.ndim - 1))) for each in columns))
 
 
 def interval_starts(first: int, count: int, interval_us: int) -> I64:
