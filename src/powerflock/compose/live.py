@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -77,14 +79,11 @@ class LivePlant:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        server = self._api_server()
-        serving = asyncio.create_task(server.serve())
-        await self._up(server, serving)
+        listening, server = self._listen(), self._api_server()
+        serving = asyncio.create_task(server.serve([listening]))
+        _log.info("powerflock: the plant is at http://%s:%d", self._settings.api.host, listening.getsockname()[1])
         with ThreadPoolExecutor(CORES) as pool:
-            self._runner = await asyncio.to_thread(self._recover, pool)
-            self._view.runner = self._runner
-            self._gateway = await self._open_gateway()
-            tasks = {serving, asyncio.create_task(self._turn_for_ever()), asyncio.create_task(self._gateway.wait())}
+            tasks = {serving, asyncio.create_task(self._live(pool))}
             if homes is not None:
                 tasks.add(asyncio.create_task(homes.keep_running()))
             stopping = asyncio.create_task(stop.wait())
@@ -93,6 +92,24 @@ class LivePlant:
         self._log.close()
         for task in done - {stopping}:
             task.result()
+
+    async def _live(self, pool: ThreadPoolExecutor) -> None:
+        """Recover, open the devices' door and turn the ring."""
+        self._runner = await asyncio.to_thread(self._recover, pool)
+        self._view.runner = self._runner
+        self._gateway = await self._open_gateway()
+        await asyncio.gather(self._turn_for_ever(), self._gateway.wait())
+
+    def _listen(self) -> socket.socket:
+        """The API's socket, before anything else is begun."""
+        own = self._settings.api
+        family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
+        try:
+            return socket.create_server((own.host, own.port), family=family, backlog=2048)
+        except OSError as error:
+            raise InvalidInput(
+                "api.port", own.port, f"cannot be opened on {own.host}: {_why(error)}", "Choose another with --port."
+            ) from error
 
     def _api_server(self) -> uvicorn.Server:
         app = create_app(self._view, self._files.enrol_key, STATIC if STATIC.is_dir() else None)
@@ -103,17 +120,6 @@ class LivePlant:
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         return server
-
-    async def _up(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
-        while not server.started:
-            if serving.done():
-                own = self._settings.api
-                raise InvalidInput(
-                    "api.port", own.port, f"cannot be opened on {own.host}", "Choose another with --port."
-                )
-            await asyncio.sleep(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        _log.info("powerflock: the plant is at http://%s:%d", self._settings.api.host, port)
 
     def _recover(self, pool: ThreadPoolExecutor) -> Runner:
         registry = Registry.empty(self._settings.plant.partitions)
@@ -152,7 +158,7 @@ class LivePlant:
             port = await gateway.start(own.host, own.port)
         except OSError as error:
             raise InvalidInput(
-                "gateway.port", own.port, f"cannot be opened on {own.host}: {error.strerror}",
+                "gateway.port", own.port, f"cannot be opened on {own.host}: {_why(error)}",
                 "Choose another with --gateway-port.",
             ) from error  # fmt: skip
         _log.info("powerflock: devices connect to ws://%s:%d/v1", own.host, port)
@@ -216,3 +222,8 @@ class LivePlant:
         server.should_exit = True
         await asyncio.wait({serving}, timeout=3.0)
         self._clockwork.touch()
+
+
+def _why(error: OSError) -> str:
+    """The system's own words for what kept a port shut."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
