@@ -13,7 +13,7 @@ import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
-from powerflock.domain.arrays import Bools, F64, I64
+from powerflock.domain.arrays import F64, I64, Bools
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
