@@ -13,10 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, Clock, ScaledClock, SystemClock
+from powerflock.domain.clock import (
+    MICROS_PER_DAY,
+    MICROS_PER_HOUR,
+    MICROS_PER_S,
+    Clock,
+    ScaledClock,
+    SystemClock,
+    to_rfc3339,
+)
 from powerflock.domain.errors import InvalidInput
 
 _SHORT_STOP_S = 600.0
+_ALIVE_FOR_S = 5.0
+"""`touch` says that the plant will have been alive until so much later: a crash between two touches loses no time."""
 _FIRST_HOUR = 15
 _MARKET_OFFSET_HOURS = 10
 
@@ -42,11 +52,9 @@ class Clockwork:
         wall = time.time_ns() // 1_000
         anchor = _read(file)
         if not simulated and speed == 1.0:
-            return Clockwork(
-                SystemClock(),
-                anchor.first_us if anchor else wall,
-                _write(file, anchor or _Anchor(wall, wall, wall, 1.0)),
-            )
+            _refuse_a_step_back(file, anchor, wall)
+            first = anchor.first_us if anchor else wall
+            return Clockwork(SystemClock(), first, _write(file, _Anchor(first, wall, wall, 1.0)))
         if anchor is None:
             offset = _MARKET_OFFSET_HOURS * MICROS_PER_HOUR
             midnight = wall - (wall + offset) % MICROS_PER_DAY
@@ -55,13 +63,13 @@ class Clockwork:
         else:
             alive_us = file.stat().st_mtime_ns // 1_000
             if anchor.speed != speed or wall - alive_us > _SHORT_STOP_S * MICROS_PER_S:
-                stopped = anchor.start_us + int((alive_us - anchor.wall_us) * anchor.speed)
-                anchor = _Anchor(anchor.first_us, stopped, wall, speed)
+                anchor = _Anchor(anchor.first_us, _stopped_us(file, anchor), wall, speed)
         return Clockwork(ScaledClock(anchor.start_us, anchor.wall_us, speed), anchor.first_us, _write(file, anchor))
 
     def touch(self) -> None:
-        """The plant is alive now."""
-        os.utime(self.file)
+        """The plant is alive now, and will be for a little while."""
+        alive_s = time.time() + _ALIVE_FOR_S
+        os.utime(self.file, (alive_s, alive_s))
 
 
 def _read(file: Path) -> _Anchor | None:
@@ -73,6 +81,24 @@ def _read(file: Path) -> _Anchor | None:
         raise InvalidInput(
             f"clock file {file}", str(error), "must be the plant's own", "Remove it to start a new clock."
         ) from error
+
+
+def _stopped_us(file: Path, anchor: _Anchor) -> int:
+    """The plant's time when it was last alive, or a little later."""
+    alive_us = file.stat().st_mtime_ns // 1_000
+    return anchor.start_us + int((alive_us - anchor.wall_us) * anchor.speed)
+
+
+def _refuse_a_step_back(file: Path, anchor: _Anchor | None, wall_us: int) -> None:
+    """A plant whose scaled time has run ahead of real time cannot go on in real time."""
+    if anchor is None or (anchor.start_us == anchor.wall_us and anchor.speed == 1.0):
+        return
+    stopped_us = _stopped_us(file, anchor)
+    if stopped_us > wall_us:
+        raise InvalidInput(
+            "plant.speed", 1.0, f"would turn this plant's time back: it stopped at {to_rfc3339(stopped_us)}",
+            f"Keep --speed {anchor.speed:g}, or choose another --data-dir.",
+        )  # fmt: skip
 
 
 def _write(file: Path, anchor: _Anchor) -> Path:

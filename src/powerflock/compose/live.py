@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ from powerflock.settings import Settings
 from powerflock.twins.estimate import EstimateSettings
 
 STATIC = Path(api.__file__).parent / "static"
+_JUST_AFTER_S = 0.001
 _log = logging.getLogger("powerflock")
 
 
@@ -67,7 +69,7 @@ class LivePlant:
         self._clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=demo)
         self._prices = LivePrices(settings, self._clockwork.first_us)
         self._log: Log = open_log(f"sqlite:{files.log}" if settings.log.kind == "sqlite" else "memory:")
-        labels = Labels(demo, self._prices.source, self._prices.generated, MARKET_OFFSET_US // (60 * MICROS_PER_S))
+        labels = Labels(self._prices.source, self._prices.generated, MARKET_OFFSET_US // (60 * MICROS_PER_S))
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
         self._runner: Runner | None = None
         self._gateway: Gateway | None = None
@@ -165,21 +167,32 @@ class LivePlant:
         return gateway
 
     async def _turn_for_ever(self) -> None:
-        """The ring's heartbeat: a late turn is not made up for, a failed one is tried again at the next beat."""
-        period, beat = self._settings.plant.tick_s, time.monotonic()
+        """The ring's heartbeat, shifted to where an interval begins, so that no award is followed late.
+
+        A late turn is not made up for; a failed one is tried again at the next beat.
+        """
+        period, last = self._settings.plant.tick_s, -math.inf
         while True:
+            began = time.monotonic()
             try:
-                await self._turn(period)
+                await self._turn(began - last)
                 self._view.vitals.trouble = ""
             except Fenced:
                 raise
             except LogError as error:
                 self._view.vitals.trouble = str(error)
                 _log.warning("powerflock: %s", error)
-            beat = max(beat + period, time.monotonic())
-            await asyncio.sleep(beat - time.monotonic())
+            self._clockwork.touch()
+            last, left = began, self._until_interval_s()
+            pause = period - (time.monotonic() - began)
+            await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))
 
-    async def _turn(self, period: float) -> None:
+    def _until_interval_s(self) -> float:
+        """Wall seconds until the next interval has begun."""
+        clock, length = self._clockwork.clock, self._settings.plant.interval_s * MICROS_PER_S
+        return (length - clock.now_us() % length) / (MICROS_PER_S * clock.speed) + _JUST_AFTER_S
+
+    async def _turn(self, since_s: float) -> None:
         runner, vitals = self._runner, self._view.vitals
         assert runner is not None
         before, began = runner.counts.applied, time.perf_counter()
@@ -187,11 +200,9 @@ class LivePlant:
         spent_ms = (time.perf_counter() - began) * 1000.0
         self._view.turn = turn
         vitals.tick_ms = mean_of(vitals.tick_ms, spent_ms)
-        vitals.readings_per_s = mean_of(vitals.readings_per_s, (runner.counts.applied - before) / period)
+        vitals.readings_per_s = mean_of(vitals.readings_per_s, (runner.counts.applied - before) / since_s)
         vitals.log_entries = runner.counts.entries
         await self._send_commands()
-        if turn.began is not None:
-            self._clockwork.touch()
 
     def _planned(self, seconds: float) -> None:
         self._view.vitals.plan_ms = seconds * 1000.0

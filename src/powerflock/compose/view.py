@@ -42,12 +42,15 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the plant says of itself; `simulated` puts the banner on every screen."""
+    """What the plant says of itself on every screen.
 
-    simulated: bool
+    The only venue there is replays or invents prices, so that nobody is paid for real: every plant is `simulated`.
+    """
+
     price_source: str
     generated_prices: bool
     utc_offset_minutes: int
+    simulated: bool = True
 
 
 class LiveView:
