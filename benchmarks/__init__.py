@@ -5,5 +5,6 @@ from __future__ import annotations
 BENCHMARKS = (
     "twins",
     "groups",
+    "site_optimiser",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`."""

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.highs_reference import random_problems
 from powerflock.curve.grid import PRICE_GRID, price_for, read_at
 from powerflock.domain.arrays import F64
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.site import Plans, solve
-from tests.unit.optimise.reference import random_problems
 
 
 def _moment(problems: SiteProblems, step: int, stored: F64) -> Moment:

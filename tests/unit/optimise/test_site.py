@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.highs_reference import optimal_cost, random_problems
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.check import check_plan
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import lowest_convex_price, ramp_change, solve
-from tests.unit.optimise.reference import optimal_cost, random_problems
 
 
 @pytest.mark.parametrize("seed", range(40))
