@@ -137,7 +137,9 @@ class Flock:
         for (row, command), code in zip(inbox, fleet.apply(records, fleet.now_us).tolist(), strict=True):
             refusal = Refusal(code)
             reason = "" if refusal is Refusal.ACCEPTED else refusal.name.lower()
-            self.homes[row].answer(CommandAck(command.seq, _STATUS.get(refusal, "refused"), reason))
+            status = _STATUS.get(refusal, "refused")
+            self._ledger.command(self._sites[row], command.seq, command.epoch, fleet.now_us, status)
+            self.homes[row].answer(CommandAck(command.seq, status, reason))
 
     def _read(self, fleet: SimFleet, homes: list[Home]) -> None:
         """Read every device of `homes` now and hand each home its batch."""

@@ -1,7 +1,8 @@
 """What the virtual fleet says it did, one JSON object a line, to compare with what a plant stored.
 
-`{"kind": "sent"|"acked"|"refused", site, batch, time_us, seqs: {device: seq}}` for each batch, once; and for each
-5 minutes `{"kind": "energy", start_us, end_us, net_kwh: {site: kWh}, battery_kwh: {...}}`, the truth, passive.
+`{"kind": "sent"|"acked"|"refused", site, batch, time_us, seqs: {device: seq}}` for each batch, once; `{"kind":
+"command", site, seq, epoch, time_us, status}` for each command; and for each 5 minutes `{"kind": "energy", start_us,
+end_us, net_kwh: {site: kWh}, battery_kwh: {...}}`, the truth, passive.
 Must not know sockets.
 """
 
@@ -34,6 +35,12 @@ class Ledger:
         """A batch was sent for the first time, acknowledged or refused."""
         if self._file:
             line = {"kind": kind, "site": site, "batch": batch, "time_us": time_us, "seqs": seqs}
+            self._file.write(self._encode(line) + b"\n")
+
+    def command(self, site: str, seq: int, epoch: int, time_us: int, status: str) -> None:
+        """A command was obeyed, or refused, at `time_us`."""
+        if self._file:
+            line = {"kind": "command", "site": site, "seq": seq, "epoch": epoch, "time_us": time_us, "status": status}
             self._file.write(self._encode(line) + b"\n")
 
     def energy(self, start_us: int, end_us: int, net_kwh: dict[str, float], battery_kwh: dict[str, float]) -> None:
