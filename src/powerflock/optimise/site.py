@@ -114,10 +114,12 @@ def power_of(change_kwh: float, hours: float, charge_efficiency: float, discharg
 @kernel
 def _solve_home(
     hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64, keep: int,
-    work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, slope_out: F64, length_out: F64,
-    power_out: F64,
-) -> tuple[int, int, float]:  # fmt: skip
-    """Backward pass (values and policy), then forward pass (plan) for one home: (status, interval, cost)."""
+    work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, lists: F64, used: int, power_out: F64,
+) -> tuple[int, int, float, int]:  # fmt: skip
+    """Backward pass (values and policy), then forward pass (plan) for one home: (status, interval, cost, used).
+
+    The value functions to keep are appended to `lists` (slopes, lengths) from `used` on, the last interval's first.
+    """
     slope, length, add_slope, add_length, begins = work[0], work[1], work[2], work[3], work[4]
     floor, capacity = cell[5], cell[6]
     left, right, base = floor, capacity, -terminal * floor
@@ -129,12 +131,12 @@ def _solve_home(
                 net[step], buy[step] + price[step], sell[step] + price[step], hours[step], cell, add_slope, add_length
             )
             if added < 0:
-                return _INFEASIBLE, step, 0.0
+                return _INFEASIBLE, step, 0.0, used
             if buy[step] < sell[step]:
-                return _NOT_CONVEX, step, 0.0
+                return _NOT_CONVEX, step, 0.0, used
             for index in range(1, added):
                 if add_slope[index] < add_slope[index - 1] - _TOLERANCE:
-                    return _NOT_CONVEX, step, 0.0
+                    return _NOT_CONVEX, step, 0.0, used
             left, right, base = left - most, right - least, base + cost
             end = insert(slope, length, first, end, add_slope, add_length, added, right, begins)
             ramps[step, 0] = most
@@ -145,20 +147,21 @@ def _solve_home(
             first, rise = clip_left(slope, length, first, end, floor - left)
             left, right, base = max(left, floor), min(right, capacity), base + rise
             if left > right + 1e-9:
-                return _INFEASIBLE, step, 0.0
+                return _INFEASIBLE, step, 0.0, used
         if step <= keep:
             left_out[step], base_out[step], count_out[step] = left, base, end - first
-            for index in range(end - first):
-                slope_out[step, index], length_out[step, index] = slope[first + index], length[first + index]
+            for index in range(first, end):
+                lists[0, used], lists[1, used] = slope[index], length[index]
+                used += 1
     if stored < left - 1e-9 or stored > right + 1e-9:
-        return _INFEASIBLE, 0, 0.0
+        return _INFEASIBLE, 0, 0.0, used
     cost = value_at(left, base, slope[first:end], length[first:end], end - first, stored)
     for step in range(hours.size):
         change = ramp_change(ramps[step], stored)
         change = min(max(change, floor - stored), capacity - stored)
         power_out[step] = power_of(change, hours[step], cell[2], cell[3])
         stored += change
-    return _OK, 0, cost
+    return _OK, 0, cost, used
 
 
 @kernel
@@ -173,29 +176,34 @@ def ramp_change(ramp: F64, stored: float) -> float:
 @kernel
 def _solve_block(
     hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, terminal: F64, stored: F64, cells: F64,
-    keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, slope: F64, length: F64, ramps: F64,
-    power: F64,
+    keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, lists: F64, ramps: F64, power: F64,
 ) -> int:  # fmt: skip
-    """Solve the homes one by one; returns how wide the kept lists are and fills up to there with zeros."""
+    """Solve the homes one by one; returns how much of `lists` is used."""
     work = np.empty((5, SEGMENTS * (hours.size + 1)))
     home_ramps = np.empty((hours.size, 1 + 2 * SEGMENTS))
+    used = 0
     for home in range(net.shape[0]):
         row = tariff[home]
-        count[home] = 0
-        status[home, 0], status[home, 1], cost[home] = _solve_home(
+        status[home, 0], status[home, 1], cost[home], used = _solve_home(
             hours, net[home], buy[row], sell[row], price, terminal[home], stored[home], cells[home], keep,
-            work, home_ramps, left[home], base[home], count[home], slope[home], length[home], power[home],
+            work, home_ramps, left[home], base[home], count[home], lists, used, power[home],
         )  # fmt: skip
         ramps[home] = home_ramps[: ramps.shape[1]]
-    widest = max(count.max(), 1) if count.size else 1
-    for home in range(net.shape[0]):
-        for step in range(keep + 1):
-            slope[home, step, count[home, step] : widest] = 0.0
-            length[home, step, count[home, step] : widest] = 0.0
-    return widest
+    return used
 
 
-def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: int = 256) -> Plans:
+@kernel
+def _spread(count: I32, lists: F64, slope: F64, length: F64) -> None:
+    """Lay out a block's kept lists, one after another in `lists`, in rows of (homes, K+1, M) zeros."""
+    used = 0
+    for home in range(count.shape[0]):
+        for step in range(count.shape[1] - 1, -1, -1):
+            for index in range(count[home, step]):
+                slope[home, step, index], length[home, step, index] = lists[0, used], lists[1, used]
+                used += 1
+
+
+def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: int = 512) -> Plans:
     """Exact plans for S homes, keeping V for the starts of intervals 0 … `keep` and the policy of the first `keep`.
 
     `mapper` may be an executor's `map`: blocks of `block` homes are independent and the kernels release the GIL.
@@ -207,39 +215,30 @@ def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: in
         raise InvalidInput("keep", keep, f"must lie between 0 and the {intervals} intervals")
     if block < 1:
         raise InvalidInput("block", block, "must be 1 home or more")
-    kept, most = (homes, keep + 1), SEGMENTS * intervals + 1
+    kept = (homes, keep + 1)
     cost, status, power = np.empty(homes), np.zeros((homes, 2), np.int32), np.empty((homes, intervals))
     left, base, count = np.empty(kept), np.empty(kept), np.empty(kept, np.int32)
     ramps = np.empty((homes, keep, 1 + 2 * SEGMENTS))
+    blocks = [slice(start, min(start + block, homes)) for start in range(0, homes, block)]
 
-    def solve_block(start: int) -> tuple[F64, F64]:
-        rows = slice(start, start + block)
+    def solve_block(rows: slice) -> F64:
         part = problems.rows(rows)
-        slope, length = np.empty((part.homes, keep + 1, most)), np.empty((part.homes, keep + 1, most))
-        widest = _solve_block(
+        lists = np.empty((2, part.homes * (keep + 1) * (SEGMENTS * intervals + 1)))  # room; most is never touched
+        used = _solve_block(
             part.hours, part.net_load_kw, part.import_per_kwh, part.export_per_kwh, part.tariff,
             part.coordination_per_kwh, part.terminal_per_kwh, part.stored_kwh, part.batteries.stacked(), keep,
-            cost[rows], status[rows], left[rows], base[rows], count[rows], slope, length, ramps[rows], power[rows],
+            cost[rows], status[rows], left[rows], base[rows], count[rows], lists, ramps[rows], power[rows],
         )  # fmt: skip
-        return slope[:, :, :widest].copy(), length[:, :, :widest].copy()
+        return lists[:, :used].copy()
 
-    lists = list(mapper(solve_block, range(0, homes, block)))
+    found = list(mapper(solve_block, blocks))
     _raise_first(problems, status)
-    values = ValueFunctions(
-        left, base, count, _joined(kept, [own[0] for own in lists]), _joined(kept, [own[1] for own in lists])
-    )
-    starts, lengths = ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :]
-    return Plans(cost, power, values, Policies(ramps[:, :, 0], starts, lengths))
-
-
-def _joined(kept: tuple[int, int], parts: list[F64]) -> F64:
-    """(S, K+1, M) of blocks of different M, padded with zeros."""
-    out = np.zeros((*kept, max((part.shape[2] for part in parts), default=1)))
-    at = 0
-    for part in parts:
-        out[at : at + part.shape[0], :, : part.shape[2]] = part
-        at += part.shape[0]
-    return out
+    widest = int(count.max(initial=1))
+    slope, length = np.zeros((*kept, widest)), np.zeros((*kept, widest))
+    for rows, lists in zip(blocks, found, strict=True):
+        _spread(count[rows], lists, slope[rows], length[rows])
+    policies = Policies(ramps[:, :, 0], ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :])
+    return Plans(cost, power, ValueFunctions(left, base, count, slope, length), policies)
 
 
 def _raise_first(problems: SiteProblems, status: I32) -> None:
