@@ -62,12 +62,16 @@ class SimFleet:
         seed: int = 0,
         initial_soc_ratio: float | F64 | None = None,
     ) -> None:
-        """Homes at `start_us`; without `initial_soc_ratio` each starts at a seeded charge above its reserve."""
+        """Homes at `start_us`; without `initial_soc_ratio` each starts at a seeded charge above its reserve.
+
+        Set `tapers` to False for batteries that keep their nameplate power until they are full or at the reserve.
+        """
         homes = len(specs)
         if profiles.load_kw.shape[0] != homes:
             raise InvalidInput("profile rows", profiles.load_kw.shape[0], f"must be {homes}, one per home")
         self.specs, self.profiles, self.now_us = list(specs), profiles, start_us
         self.limits = Limits.of(specs)
+        self.tapers = True
         self.held = Held.none(homes)
         self.stored_kwh = self.limits.capacity_kwh * _initial_soc(self.limits, seed, initial_soc_ratio)
         self.battery_kw = np.zeros(homes)
@@ -109,7 +113,9 @@ class SimFleet:
         self.setpoint_kw, self.held = due(self.held, self.now_us)
         take_kw, give_kw = self.charge_limit_kw(), self.discharge_limit_kw()
         asked_kw = control(net_load_kw, self.stored_kwh, take_kw, give_kw, self.setpoint_kw, self.limits, dt_us)
-        self.battery_kw, self.stored_kwh = physics.battery_step(self.stored_kwh, asked_kw, self.limits, dt_us)
+        self.battery_kw, self.stored_kwh = physics.battery_step(
+            self.stored_kwh, asked_kw, self.limits, dt_us, tapers=self.tapers
+        )
         self.net_kw = net_load_kw + self.battery_kw
         hours = dt_us / MICROS_PER_HOUR
         self.import_kwh += np.maximum(self.net_kw, 0.0) * hours
@@ -121,11 +127,11 @@ class SimFleet:
 
     def charge_limit_kw(self) -> F64:
         """What each battery can take now, (S,) kW ≥ 0, taper included."""
-        return physics.charge_limit_kw(self.stored_kwh, self.limits)
+        return physics.charge_limit_kw(self.stored_kwh, self.limits, tapers=self.tapers)
 
     def discharge_limit_kw(self) -> F64:
         """What each battery can give now, (S,) kW ≥ 0, taper included."""
-        return physics.discharge_limit_kw(self.stored_kwh, self.limits)
+        return physics.discharge_limit_kw(self.stored_kwh, self.limits, tapers=self.tapers)
 
     def silence(self, mask: Bools) -> None:
         """Homes where `mask` ((S,)) is true send no readings until silenced otherwise; their physics goes on."""

@@ -20,33 +20,39 @@ TAPER_FLOOR_RATIO = 0.1
 """The taper ends at a tenth of the nameplate, so that full and reserve are reached in finite time."""
 
 
-def charge_limit_kw(stored_kwh: F64, limits: Limits) -> F64:
-    """Power the battery can take now, (S,) kW ≥ 0: nameplate below 95%, then falling linearly, 0 when full."""
-    return _tapered(limits.charge_limit_kw, limits.capacity_kwh - stored_kwh, FULL_TAPER_RATIO * limits.capacity_kwh)
+def charge_limit_kw(stored_kwh: F64, limits: Limits, *, tapers: bool = True) -> F64:
+    """Power the battery can take now, (S,) kW ≥ 0: nameplate below 95%, then falling linearly, 0 when full.
+
+    A battery that does not taper is the one that a plan has in mind: nameplate until full.
+    """
+    room_kwh = limits.capacity_kwh - stored_kwh
+    return _tapered(limits.charge_limit_kw, room_kwh, FULL_TAPER_RATIO * limits.capacity_kwh * tapers)
 
 
-def discharge_limit_kw(stored_kwh: F64, limits: Limits) -> F64:
+def discharge_limit_kw(stored_kwh: F64, limits: Limits, *, tapers: bool = True) -> F64:
     """Power the battery can give now, (S,) kW ≥ 0: nameplate, falling linearly in the last 3%, 0 at the reserve."""
-    band_kwh = RESERVE_TAPER_RATIO * limits.capacity_kwh
+    band_kwh = RESERVE_TAPER_RATIO * limits.capacity_kwh * tapers
     return _tapered(limits.discharge_limit_kw, stored_kwh - limits.reserve_kwh, band_kwh)
 
 
 def _tapered(nameplate_kw: F64, left_kwh: F64, band_kwh: F64) -> F64:
     """Nameplate while `left_kwh` ≥ `band_kwh`, linearly less inside the band down to the floor, 0 when none is left."""
-    share = np.divide(left_kwh, band_kwh, out=np.zeros_like(left_kwh), where=band_kwh > 0.0)
+    share = np.divide(left_kwh, band_kwh, out=np.ones_like(left_kwh), where=band_kwh > 0.0)
     taper = TAPER_FLOOR_RATIO + (1.0 - TAPER_FLOOR_RATIO) * np.clip(share, 0.0, 1.0)
     return np.where(left_kwh > 0.0, nameplate_kw * taper, 0.0)
 
 
-def battery_step(stored_kwh: F64, power_kw: F64, limits: Limits, dt_us: int) -> tuple[F64, F64]:
+def battery_step(stored_kwh: F64, power_kw: F64, limits: Limits, dt_us: int, *, tapers: bool = True) -> tuple[F64, F64]:
     """Ask each battery for `power_kw` (+ = charging) for `dt_us`; returns (power it really had, energy stored after).
 
     All (S,) float64. Power is cut to the limits at the start of the step and to the energy there is.
     """
     hours = dt_us / MICROS_PER_HOUR
-    give_kw = np.minimum(discharge_limit_kw(stored_kwh, limits), stored_kwh * limits.discharge_efficiency_ratio / hours)
+    can_give_kw = discharge_limit_kw(stored_kwh, limits, tapers=tapers)
+    can_take_kw = charge_limit_kw(stored_kwh, limits, tapers=tapers)
+    give_kw = np.minimum(can_give_kw, stored_kwh * limits.discharge_efficiency_ratio / hours)
     room_kwh = limits.capacity_kwh - stored_kwh
-    take_kw = np.minimum(charge_limit_kw(stored_kwh, limits), room_kwh / (limits.charge_efficiency_ratio * hours))
+    take_kw = np.minimum(can_take_kw, room_kwh / (limits.charge_efficiency_ratio * hours))
     real_kw = np.clip(power_kw, -give_kw, take_kw)
     change_kwh = stored_change_kwh(real_kw, limits, hours)
     return real_kw, np.clip(stored_kwh + change_kwh, 0.0, limits.capacity_kwh)

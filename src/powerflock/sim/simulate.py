@@ -1,8 +1,9 @@
 """A plant and its homes in virtual time: the live plant's own parts without sockets, and the owner-alone world beside.
 
 Two fleets run the same days: one follows the plant's commands; in the other every home does the best for its owner
-alone, on the same forecasts, starting each local midnight from where the first one's batteries really stand. Bills are
-kept from the homes' own registers, not from telemetry. Deterministic: the same inputs give the same trace hash.
+alone, on the same forecasts, starting each local midnight from where the first one's batteries really stand and with
+nameplate power to the end: the battery that the guarantee measures against. Bills are kept from the homes' own
+registers, not from telemetry. Deterministic: the same inputs give the same trace hash.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from powerflock.optimise.respond import answers, energy_cost, value
 from powerflock.optimise.site import lowest_convex_price, solve
 from powerflock.plant.model import Turn
 from powerflock.plant.owners import open_accounts
+from powerflock.plant.plan import Plan
 from powerflock.plant.ring import Ring
-from powerflock.plant.shard import Plan
 from powerflock.sim.fleet import Devices, SimFleet
 
 
@@ -99,6 +100,7 @@ class Simulation:
     ) -> None:  # fmt: skip
         self.cycle, self.log, self.vpp, self.alone = cycle, log, vpp, alone
         self.rows, self.devices, self.tick_us = rows, devices, tick_us
+        self.alone.tapers = False
         self._hash = blake2b(digest_size=16)
         homes = len(vpp.specs)
         self._cost_vpp, self._cost_alone = np.zeros(homes), np.zeros(homes)

@@ -56,3 +56,11 @@ def test_a_home_without_a_battery_does_nothing_and_divides_by_nothing() -> None:
 def test_imports_are_bought_and_exports_sold() -> None:
     costs = interval_cost(np.array([2.0, -3.0, 0.0]), np.full(3, 0.3), np.full(3, 0.05))
     assert costs == pytest.approx([0.6, -0.15, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("stored", "take", "give"), [(9.9, 5.0, 4.0), (10.0, 0.0, 4.0), (2.1, 5.0, 4.0), (2.0, 5.0, 0.0)]
+)
+def test_a_battery_that_does_not_taper_keeps_its_nameplate_to_the_end(stored: float, take: float, give: float) -> None:
+    assert charge_limit_kw(at(stored), LIMITS, tapers=False)[0] == take
+    assert discharge_limit_kw(at(stored), LIMITS, tapers=False)[0] == give
