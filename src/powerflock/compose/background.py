@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from powerflock.plant.plan import Plan
 from powerflock.plant.planner import Job
-from powerflock.plant.shard import Plan
 
 
 class BackgroundPlanner:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from powerflock.optimise.site import Mapper
-from powerflock.plant.shard import Plan
+from powerflock.plant.plan import Plan
 
 Job = Callable[[Mapper], Plan]
 

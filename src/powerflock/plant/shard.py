@@ -7,77 +7,25 @@ price); an interval's books start from where the batteries really stand. Must no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
-from powerflock.domain.arrays import F64, I64, Bools
+from powerflock.domain.arrays import F64, I64
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, stored_change, value
-from powerflock.optimise.site import Mapper, ValueFunctions, lowest_convex_price, solve
+from powerflock.optimise.site import Mapper, lowest_convex_price, solve
+from powerflock.plant.books import Books, SiteResult
 from powerflock.plant.owners import DayEnd, Real, close_day, follow, grow, live_beside, open_accounts
+from powerflock.plant.plan import Plan
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
 from powerflock.twins.estimate import Freshness, SiteColumns
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Value functions at the starts of intervals `first`, `first` + 1, …; `alone` is W and `fleet` is V."""
-
-    first: int
-    alone: ValueFunctions
-    fleet: ValueFunctions
-    raised_intervals: int
-    homes: int
-
-    def grown(self, sites: int) -> Plan:
-        """The same plan with rows for sites enrolled since; those beyond `homes` mean nothing yet."""
-        return replace(self, alone=_padded(self.alone, sites), fleet=_padded(self.fleet, sites))
-
-    def covers(self, sites: int) -> Bools:
-        """(S,) which sites it was made for."""
-        return np.arange(sites) < self.homes
-
-    def step(self, interval: int) -> int:
-        """Index of the value function at the *end* of `interval`; −1 when the plan does not reach it."""
-        step = interval - self.first + 1
-        return step if 1 <= step < self.fleet.left.shape[1] else -1
-
-
-@dataclass(slots=True)
-class Books:
-    """(S,) what happened since the interval opened; energy and register at its start. NaN: not known.
-
-    `cost` is bill and wear, $; `beside_kwh` the net energy of the world beside.
-    """
-
-    stored_kwh: F64
-    register_kwh: F64
-    last_register_kwh: F64
-    cost: F64
-    load_kwh: F64
-    beside_kwh: F64
-
-    def grown(self, sites: int) -> Books:
-        """The same books with rows for sites enrolled since, of which nothing is known before the next interval."""
-        more = sites - self.cost.size
-        columns = (getattr(self, field.name) for field in fields(self))
-        return Books(*(np.pad(column, (0, more), constant_values=np.nan) for column in columns))
-
-
-@dataclass(frozen=True, slots=True)
-class SiteResult:
-    """(S,) one interval's result: net energy, that of the world beside, the owner's regret in $."""
-
-    net_kwh: F64
-    beside_kwh: F64
-    regret: F64
 
 
 class SiteShard:
@@ -276,13 +224,6 @@ class SiteShard:
         else:
             to_go = -self.terminal_per_kwh() * real, -self.terminal_per_kwh() * beside
         return close_day(self.accounts, *to_go, real, share_ratio)
-
-
-def _padded(values: ValueFunctions, sites: int) -> ValueFunctions:
-    """Value functions with empty rows added, `sites` in all."""
-    more = sites - values.left.shape[0]
-    columns = (getattr(values, field.name) for field in fields(values))
-    return ValueFunctions(*(np.pad(each, ((0, more), *((0, 0),) * (each.ndim - 1))) for each in columns))
 
 
 def interval_starts(first: int, count: int, interval_us: int) -> I64:
