@@ -1,4 +1,47 @@
 """What a site should do with its battery, exactly: plans, policies, value functions and offer curves.
 
+A day of half-hours for three homes, planned together; powers are passive, so positive is import and charging:
+
+>>> import numpy as np
+>>> from powerflock.curve.grid import PRICE_GRID
+>>> from powerflock.optimise import Batteries, Moment, SiteProblems, check_plan, offers, solve
+>>> half_hour = np.arange(48) / 2
+>>> load_kw = 0.4 + np.array([[1.0], [2.0], [0.5]]) * (half_hour >= 17) - 3 * ((half_hour > 9) & (half_hour < 15))
+>>> buy = np.where((half_hour >= 15) & (half_hour < 21), 0.45, 0.21)
+>>> cells = Batteries.of(3, capacity_kwh=[13.5, 9.8, 5.0], charge_limit_kw=5.0, discharge_limit_kw=5.0)
+>>> homes = SiteProblems.of(cells, load_kw, hours=0.5, import_per_kwh=buy, export_per_kwh=0.05, stored_kwh=2.0)
+>>> plans = solve(homes)
+>>> plans.cost.round(2), plans.battery_kw.shape, check_plan(homes, plans.battery_kw, plans.cost)
+(array([0.76, 2.63, 0.68]), (3, 48), [])
+>>> curves = offers(Moment.of(homes), plans.values, 1, PRICE_GRID)  # net power at each coordination price, now
+>>> curves.shape, curves.sum(axis=0)[[0, 15, -1]].round(2)
+((3, 41), array([ 16.2,   1.2, -10.2]))
+
 Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 """
+
+from powerflock.optimise.check import Finding, check_plan, schedule_cost
+from powerflock.optimise.problem import Batteries, SiteProblems, check_problems
+from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
+from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve
+
+__all__ = [
+    "Batteries",
+    "Finding",
+    "Moment",
+    "Plans",
+    "Policies",
+    "SiteProblems",
+    "ValueFunctions",
+    "answers",
+    "best_cost",
+    "check_plan",
+    "check_problems",
+    "energy_cost",
+    "lowest_convex_price",
+    "offers",
+    "schedule_cost",
+    "solve",
+    "stored_change",
+    "value",
+]

@@ -7,12 +7,18 @@ n + p, stored energy in [floor, capacity]. Minimise bill + wear·|p| − termina
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from powerflock.domain.arrays import F64, I32
 from powerflock.domain.errors import InvalidInput
+
+Values: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | npt.NDArray[np.generic]
+"""What a column may be built from: one number for all, or as many as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,24 @@ class Batteries:
     capacity_kwh: F64
     import_limit_kw: F64
     export_limit_kw: F64
+
+    @staticmethod
+    def of(
+        homes: int,
+        *,
+        capacity_kwh: Values,
+        charge_limit_kw: Values,
+        discharge_limit_kw: Values,
+        floor_kwh: Values = 0.0,
+        charge_efficiency_ratio: Values = 0.95,
+        discharge_efficiency_ratio: Values = 0.95,
+        wear_per_kwh: Values = 0.02,
+        import_limit_kw: Values = 100.0,
+        export_limit_kw: Values = 100.0,
+    ) -> Batteries:
+        """`homes` batteries, each column one number for all or (S,) numbers; `InvalidInput` where it is neither."""
+        given = locals()
+        return Batteries(*(_column(field.name, given[field.name], (homes,)) for field in fields(Batteries)))
 
     def rows(self, part: slice) -> Batteries:
         """The homes in `part`."""
@@ -56,6 +80,41 @@ class SiteProblems:
     stored_kwh: F64
     batteries: Batteries
 
+    @staticmethod
+    def of(
+        batteries: Batteries,
+        net_load_kw: Values,
+        *,
+        hours: Values,
+        import_per_kwh: Values,
+        export_per_kwh: Values,
+        stored_kwh: Values,
+        tariff: Values = 0,
+        coordination_per_kwh: Values = 0.0,
+        terminal_per_kwh: Values = 0.0,
+    ) -> SiteProblems:
+        """The problem from (S, T) net load and columns that may be one number, a sequence or any array of numbers.
+
+        `import_per_kwh` and `export_per_kwh` are one number, (T,) for all homes or (K, T) for K tariffs, of which
+        `tariff` chooses. Raises `InvalidInput` where a column does not fit; `solve` checks the values.
+        """
+        shape = np.shape(net_load_kw)
+        if len(shape) != 2:
+            raise InvalidInput("shape of net_load_kw", shape, "must be (homes, intervals)")
+        homes, intervals = shape
+        tariffs = max(np.atleast_2d(np.asarray(prices)).shape[0] for prices in (import_per_kwh, export_per_kwh))
+        return SiteProblems(
+            _column("hours", hours, (intervals,)),
+            _column("net_load_kw", net_load_kw, shape),
+            _column("import_per_kwh", import_per_kwh, (tariffs, intervals)),
+            _column("export_per_kwh", export_per_kwh, (tariffs, intervals)),
+            _rows(tariff, homes),
+            _column("coordination_per_kwh", coordination_per_kwh, (intervals,)),
+            _column("terminal_per_kwh", terminal_per_kwh, (homes,)),
+            _column("stored_kwh", stored_kwh, (homes,)),
+            batteries,
+        )
+
     @property
     def homes(self) -> int:
         """S."""
@@ -72,6 +131,26 @@ class SiteProblems:
             self.hours, self.net_load_kw[part], self.import_per_kwh, self.export_per_kwh, self.tariff[part],
             self.coordination_per_kwh, self.terminal_per_kwh[part], self.stored_kwh[part], self.batteries.rows(part),
         )  # fmt: skip
+
+
+def _column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
+    """`values` as a float64 array of its own of `shape`."""
+    try:
+        given = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(name, str(values)[:60], "must be a number or numbers") from error
+    try:
+        return np.array(np.broadcast_to(given, shape), order="C")
+    except ValueError as error:
+        raise InvalidInput(f"shape of {name}", given.shape, f"must be {shape}, or one number for all") from error
+
+
+def _rows(values: Values, homes: int) -> I32:
+    """`values` as (S,) int32, none rounded."""
+    given = _column("tariff", values, (homes,))
+    if not (given == np.floor(given)).all():
+        raise InvalidInput("tariff", str(values)[:60], "must be whole numbers, rows of the tariffs")
+    return given.astype(np.int32)
 
 
 def check_problems(problems: SiteProblems) -> None:
@@ -111,9 +190,15 @@ def _check_shapes(problems: SiteProblems) -> None:
         "terminal_per_kwh": (homes,),
         "stored_kwh": (homes,),
     }
-    shapes = {name: getattr(problems, name).shape for name in expected}
+    shapes = {name: getattr(problems, name).shape for name in ("hours", *expected)}
+    types = {name: getattr(problems, name).dtype for name in ("hours", *expected)}
     for field in fields(Batteries):
         expected[field.name], shapes[field.name] = (homes,), getattr(problems.batteries, field.name).shape
+        types[field.name] = getattr(problems.batteries, field.name).dtype
+    for name, dtype in types.items():
+        wanted = np.dtype(np.int32 if name == "tariff" else np.float64)
+        if dtype != wanted:
+            raise InvalidInput(f"dtype of {name}", str(dtype), f"must be {wanted}", "Build it with `of`: it converts.")
     for name, shape in expected.items():
         if shapes[name] != shape:
             raise InvalidInput(

@@ -14,7 +14,7 @@ import numpy as np
 from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import value_at
 from powerflock.domain.arrays import F64, I32
-from powerflock.optimise.problem import Batteries
+from powerflock.optimise.problem import Batteries, SiteProblems
 from powerflock.optimise.site import ValueFunctions, power_of
 
 
@@ -28,6 +28,15 @@ class Moment:
     export_per_kwh: F64
     stored_kwh: F64
     batteries: Batteries
+
+    @staticmethod
+    def of(problems: SiteProblems, step: int = 0, stored_kwh: F64 | None = None) -> Moment:
+        """Interval `step` of `problems` as a whole, with `stored_kwh` (S,) at its start, or else the problems' own."""
+        return Moment(
+            float(problems.hours[step]), problems.net_load_kw[:, step],
+            problems.import_per_kwh[problems.tariff, step], problems.export_per_kwh[problems.tariff, step],
+            problems.stored_kwh if stored_kwh is None else stored_kwh, problems.batteries,
+        )  # fmt: skip
 
 
 @kernel

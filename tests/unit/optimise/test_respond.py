@@ -17,13 +17,6 @@ from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost,
 from powerflock.optimise.site import Plans, solve
 
 
-def _moment(problems: SiteProblems, step: int, stored: F64) -> Moment:
-    return Moment(
-        float(problems.hours[step]), problems.net_load_kw[:, step], problems.import_per_kwh[problems.tariff, step],
-        problems.export_per_kwh[problems.tariff, step], stored, problems.batteries,
-    )  # fmt: skip
-
-
 def _cost(moment: Moment, plans: Plans, step: int, power: F64) -> F64:
     net_kwh = (moment.net_load_kw + power) * moment.hours
     wear = moment.batteries.wear_per_kwh * np.abs(power) * moment.hours
@@ -40,7 +33,7 @@ def _alone(problems: SiteProblems) -> SiteProblems:
 def test_no_other_power_would_cost_an_owner_less_at_any_price(seed: int) -> None:
     problems = random_problems(seed, 12, 10)
     plans = solve(problems, keep=1)
-    moment = _moment(problems, 0, problems.stored_kwh)
+    moment = Moment.of(problems, 0, problems.stored_kwh)
     power = answers(moment, plans.values, 1, PRICE_GRID)
     cells = problems.batteries
     room_up = (cells.capacity_kwh - moment.stored_kwh) / moment.hours / cells.charge_efficiency_ratio
@@ -60,7 +53,7 @@ def test_no_other_power_would_cost_an_owner_less_at_any_price(seed: int) -> None
 def test_offers_never_rise_with_the_price_and_meet_the_plan_at_its_own_price() -> None:
     problems = random_problems(11, 200, 24)
     plans = solve(problems, keep=1)
-    moment = _moment(problems, 0, problems.stored_kwh)
+    moment = Moment.of(problems, 0, problems.stored_kwh)
     curves = offers(moment, plans.values, 1, PRICE_GRID)
     assert (np.diff(curves, axis=1) <= 1e-12).all()
     own = answers(moment, plans.values, 1, problems.coordination_per_kwh[:1])[:, 0]
@@ -77,7 +70,7 @@ def test_what_the_market_pays_covers_what_the_owner_loses(seed: int) -> None:
     """λ·(what W would do − x) ≥ regret ≥ 0 whenever x is W's own answer to λ."""
     problems = _alone(random_problems(seed, 10, 12))
     plans = solve(problems, keep=1)
-    moment = _moment(problems, 0, problems.stored_kwh)
+    moment = Moment.of(problems, 0, problems.stored_kwh)
     alone, best = best_cost(moment, plans.values, 1)
     power = answers(moment, plans.values, 1, PRICE_GRID)
     for column, price in enumerate(PRICE_GRID):
@@ -96,7 +89,7 @@ def test_paying_the_regret_makes_any_dispatch_cost_what_alone_costs(seed: int, d
     rng = np.random.default_rng(dispatch_seed)
     stored, spent, paid = problems.stored_kwh.copy(), np.zeros(10), np.zeros(10)
     for step in range(problems.intervals):
-        moment = _moment(problems, step, stored)
+        moment = Moment.of(problems, step, stored)
         bounds = answers(moment, plans.values, step + 1, np.array([-1e6, 1e6]))
         power = bounds[:, 1] + rng.uniform(0, 1, 10) * (bounds[:, 0] - bounds[:, 1])
         paid += _cost(moment, plans, step + 1, power) - best_cost(moment, plans.values, step + 1)[1]
@@ -109,7 +102,7 @@ def test_paying_the_regret_makes_any_dispatch_cost_what_alone_costs(seed: int, d
 
 def test_members_powers_add_up_to_the_groups_target_exactly() -> None:
     problems = random_problems(2, 500, 24)
-    curves = offers(_moment(problems, 0, problems.stored_kwh), solve(problems).values, 1, PRICE_GRID)
+    curves = offers(Moment.of(problems, 0, problems.stored_kwh), solve(problems).values, 1, PRICE_GRID)
     total = curves.sum(axis=0)
     for share in np.linspace(0.001, 0.999, 41):
         target = total[-1] + share * (total[0] - total[-1])
