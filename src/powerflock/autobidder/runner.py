@@ -1,7 +1,7 @@
 """The plant's shell: reads the log, turns the ring, writes its decisions back in one transaction, and recovers.
 
-Invariants: a telemetry entry is applied once in effect; commands and market events are durable before anybody sees
-them; a snapshot is taken where an interval begins, so after a crash the open interval's books start where they did.
+Invariants: a telemetry entry is applied once in effect; commands, market events and owners' accounts are durable, all
+or nothing, before anybody sees them; snapshots follow, and only shorten a replay. One owner: a newer one fences it.
 Must not know sockets, HTTP or clocks: the caller passes the time.
 """
 
@@ -10,66 +10,28 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import msgspec
 
-from powerflock.autobidder.record import PlantRow, row_of
-from powerflock.domain.arrays import Records
+from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
+from powerflock.autobidder.recovery import recover
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import TELEMETRY
-from powerflock.domain.errors import DamagedSnapshot, InvalidInput
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
 from powerflock.forecast.history import SLOT_US
 from powerflock.log.port import Log
-from powerflock.market.account import Account, Settlement
-from powerflock.market.bids import Bid
-from powerflock.plant.model import Award, Turn
-from powerflock.plant.owners import OWNER
+from powerflock.market.account import Settlement
+from powerflock.plant.model import Turn
 from powerflock.plant.ring import Ring
-from powerflock.twins.columns import Shard
-from powerflock.twins.snapshot import Mark, dump, load
+from powerflock.twins.snapshot import Mark, dump
 
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
-_COMMANDS_KEPT = 1000
+_COMMANDS_KEPT, _ACCOUNTS_KEPT = 1000, 2
 _ROWS_KEPT = 100_000
-
-
-class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The market event that opens an interval: what it settled, its award, and the log offsets its books start at."""
-
-    interval: int
-    opened_us: int
-    spot_per_mwh: float
-    bid: Bid | None
-    settled: tuple[Settlement, ...]
-    offsets: tuple[int, ...]
-
-
-class Snapshots(Protocol):
-    """Where snapshots are kept; `newest` returns None where there is no good one."""
-
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
-        """Keep `payload` durably."""
-
-    def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
-        """The newest snapshot that is whole."""
-
-    def save_accounts(self, partition: int, offset: int, payload: bytes) -> None:
-        """Keep owners' accounts durably."""
-
-    def accounts(self, partition: int, decode: Callable[[bytes], Records]) -> Records | None:
-        """The newest accounts that are whole."""
-
-    def save_outlook(self, time_us: int, payload: bytes) -> None:
-        """Keep what the outlook has learned."""
-
-    def load_outlook(self, load: Callable[[bytes], None]) -> None:
-        """Hand the newest kept one that `load` accepts to it; nothing where there is none."""
 
 
 @dataclass(slots=True)
@@ -80,7 +42,6 @@ class Counts:
     repeated: int = 0
     refused: int = 0
     entries: int = 0
-    by_reason: dict[str, int] = field(default_factory=dict)
 
 
 class Runner:
@@ -107,19 +68,13 @@ class Runner:
         return self._claim.epoch * SEQUENCES_PER_EPOCH
 
     def recover(self) -> None:
-        """Registry, account and open interval from the log; twins from snapshots and the readings after them."""
-        for partition in range(self.ring.registry.partitions):
-            self._replay_registry(partition)
-        last = self._replay_market()
-        self._replay_rows()
-        for partition in range(self.ring.registry.partitions):
-            self._restore_twins(partition)
-        if self._snapshots is not None:
-            self._snapshots.load_outlook(self.ring.outlook.load)
-        if last is not None:
-            award = Award(last.interval, last.spot_per_mwh, last.bid)
-            whole = tuple(self._next) == last.offsets
-            self.ring.resume(award if whole else None, last.opened_us)
+        """Take up where the open interval began; the readings since are applied by the next tick."""
+        with self._lock:
+            found = recover(self._log, self.ring, self._snapshots, self.first_seq)
+            self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
+            self.rows.extend(found.rows)
+            for event in found.events:
+                self._remember(event)
 
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
         """Enrol `specs`: durable in the log, then known to the ring; refused ones come back with their reasons."""
@@ -146,26 +101,30 @@ class Runner:
             for partition in range(len(self._next)):
                 self._ingest(partition, now_us)
             turn = self.ring.turn(now_us)
-            entries = [
-                ("commands", partition, encode(rows)) for partition, rows in enumerate(turn.commands) if rows.size
-            ]
-            if turn.began is not None:
-                event = IntervalBegan(
-                    turn.interval, now_us, turn.began.spot_per_mwh, turn.began.bid, turn.settled, tuple(self._next)
-                )
-                entries.append(("market", 0, msgspec.msgpack.encode(event)))
-                self._remember(event)
-                self._save(now_us)
-            row = row_of(turn)
-            self.rows.append(row)
-            entries.append(("plant", 0, msgspec.msgpack.encode(row)))
+            self._outbox += self._decided(turn, now_us)
             commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
-            self._outbox += entries
             self._log.transact(self._outbox, commits, self._claim)
             self._outbox = []
             if turn.began is not None:
+                self._save(now_us)
                 self._trim()
             return turn
+
+    def _decided(self, turn: Turn, now_us: int) -> list[tuple[str, int, bytes]]:
+        """The turn's entries for the log: commands, what an interval's beginning settled, and the plant's own row."""
+        entries = [("commands", partition, encode(rows)) for partition, rows in enumerate(turn.commands) if rows.size]
+        if turn.began is not None:
+            event = IntervalBegan(
+                turn.interval, now_us, turn.began.spot_per_mwh, turn.began.bid, turn.settled, tuple(self._next)
+            )
+            self._remember(event)
+            entries.append(("market", 0, msgspec.msgpack.encode(event)))
+            entries += [
+                ("accounts", partition, encode(shard.accounts)) for partition, shard in enumerate(self.ring.shards)
+            ]
+        row = row_of(turn)
+        self.rows.append(row)
+        return [*entries, ("plant", 0, msgspec.msgpack.encode(row))]
 
     def _ingest(self, partition: int, now_us: int) -> None:
         while True:
@@ -190,65 +149,19 @@ class Runner:
         for partition, shard in enumerate(self.ring.shards):
             mark = Mark(partition, self._next[partition], self._claim.epoch)
             self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))
-            self._snapshots.save_accounts(partition, mark.offset, encode(shard.accounts))
 
     def _trim(self) -> None:
-        """Readings older than the last-but-one snapshot are not needed any more, nor old commands."""
+        """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""
         for partition, offset in enumerate(self._next):
             self._kept[partition] = [*self._kept[partition], offset][-2:]
             self._log.trim("telemetry", partition, self._kept[partition][0])
-            self._log.trim("commands", partition, max(self._log.end("commands", partition) - _COMMANDS_KEPT, 0))
+            self._trim_to("commands", partition, _COMMANDS_KEPT)
+            self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
+        self._trim_to("plant", 0, _ROWS_KEPT)
 
-        self._log.trim("plant", 0, max(self._log.end("plant", 0) - _ROWS_KEPT, 0))
-
-    def _replay_rows(self) -> None:
-        offset = 0
-        while entries := self._log.read("plant", 0, offset):
-            self.rows.extend(msgspec.msgpack.decode(entry.payload, type=PlantRow) for entry in entries)
-            offset = entries[-1].offset + 1
-
-    def _replay_registry(self, partition: int) -> None:
-        offset = 0
-        while entries := self._log.read("registry", partition, offset):
-            for entry in entries:
-                self.ring.registry.enrol(partition, msgspec.msgpack.decode(entry.payload, type=list[SiteSpec]))
-            offset = entries[-1].offset + 1
-        if offset:
-            self.ring.enrolled(partition, self.first_seq)
-
-    def _replay_market(self) -> IntervalBegan | None:
-        offset, last, account = 0, None, Account()
-        while entries := self._log.read("market", 0, offset):
-            for entry in entries:
-                last = msgspec.msgpack.decode(entry.payload, type=IntervalBegan)
-                self._remember(last)
-                for item in last.settled:
-                    account = account.plus(item)
-            offset = entries[-1].offset + 1
-        self.ring.account = account
-        return last
-
-    def _restore_twins(self, partition: int) -> None:
-        found = self._snapshots.newest(partition, load) if self._snapshots is not None else None
-        if found is None:
-            return
-        shard, mark = found
-        known = self.ring.shards[partition].twins
-        if shard.devices.size <= known.devices.size:
-            known.devices[: shard.devices.size] = shard.devices
-            self._next[partition] = mark.offset
-        accounts = self._snapshots.accounts(partition, _decode_accounts) if self._snapshots is not None else None
-        if accounts is not None and accounts.size <= known.table.sites:
-            self.ring.shards[partition].accounts[: accounts.size] = accounts
+    def _trim_to(self, topic: str, partition: int, kept: int) -> None:
+        self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))
 
     def _remember(self, event: IntervalBegan) -> None:
         self.settled = [*self.settled, *event.settled][-2000:]
         self.awards = [*self.awards, event][-2000:]
-
-
-def _decode_accounts(payload: bytes) -> Records:
-    """`DamagedSnapshot` where the bytes are no accounts of this version."""
-    try:
-        return decode(payload, OWNER)
-    except InvalidInput as error:
-        raise DamagedSnapshot(str(error)) from error

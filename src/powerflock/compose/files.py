@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from powerflock.domain.arrays import Records
 from powerflock.domain.errors import InvalidInput
 from powerflock.history import snapshots
 from powerflock.twins.columns import Shard
@@ -83,14 +82,6 @@ class SnapshotFiles:
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest one that is whole."""
         return snapshots.newest_good(self.folder, partition, decode).state
-
-    def save_accounts(self, partition: int, offset: int, payload: bytes) -> None:
-        """Keep owners' accounts, beside the shards."""
-        snapshots.write(self.folder / "accounts", partition, offset, payload)
-
-    def accounts(self, partition: int, decode: Callable[[bytes], Records]) -> Records | None:
-        """The newest accounts that are whole."""
-        return snapshots.newest_good(self.folder / "accounts", partition, decode).state
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
         """Keep what the outlook has learned, beside the shards."""

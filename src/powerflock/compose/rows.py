@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from powerflock.api import models
-from powerflock.autobidder.record import known
-from powerflock.autobidder.runner import Counts, IntervalBegan
+from powerflock.autobidder.records import IntervalBegan, known
+from powerflock.autobidder.runner import Counts
 from powerflock.domain.clock import to_rfc3339
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import GroupTable

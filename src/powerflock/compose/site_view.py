@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from powerflock.api import models
-from powerflock.autobidder.record import known
+from powerflock.autobidder.records import known
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S, to_rfc3339
 from powerflock.domain.columns import Issuer
 from powerflock.domain.errors import NotFound

@@ -14,7 +14,7 @@ import numpy as np
 from powerflock.api import models
 from powerflock.api.paging import page_token as token_after
 from powerflock.api.paging import site_before
-from powerflock.autobidder.record import PlantRow, known
+from powerflock.autobidder.records import PlantRow, known
 from powerflock.autobidder.runner import Runner
 from powerflock.compose.rows import account_row, bid_row, coverage, group_rows, prometheus
 from powerflock.compose.site_view import SiteView

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
-from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.registry import Registry
@@ -28,7 +27,6 @@ class Kept:
     """Snapshots in memory, the newest two of each kind, as a disk would keep them over a crash."""
 
     twins: dict[int, list[bytes]] = field(default_factory=dict)
-    owners: dict[int, list[bytes]] = field(default_factory=dict)
     learned: list[bytes] = field(default_factory=list)
 
     def save(self, partition: int, offset: int, payload: bytes) -> None:
@@ -36,13 +34,6 @@ class Kept:
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         kept = self.twins.get(partition)
-        return decode(kept[-1]) if kept else None
-
-    def save_accounts(self, partition: int, offset: int, payload: bytes) -> None:
-        self.owners[partition] = [*self.owners.get(partition, []), payload][-2:]
-
-    def accounts(self, partition: int, decode: Callable[[bytes], Records]) -> Records | None:
-        kept = self.owners.get(partition)
         return decode(kept[-1]) if kept else None
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:

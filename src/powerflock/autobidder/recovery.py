@@ -1,0 +1,97 @@
+"""Coming back after a stop: everything that the log and the snapshots hold, read into a ring that knows nothing yet.
+
+Invariants: the open interval's books start from the very readings they started from before, because the snapshot is
+replayed exactly up to the offsets that the interval's event names; later readings are left to the next turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
+from powerflock.domain.batches import decode
+from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.site import SiteSpec
+from powerflock.log.port import Log
+from powerflock.market.account import Account
+from powerflock.plant.model import Award
+from powerflock.plant.owners import OWNER
+from powerflock.plant.ring import Ring
+from powerflock.twins.snapshot import load
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """`next_offset` of each partition's readings, the market's events and the plant's rows so far, oldest first."""
+
+    next_offset: list[int]
+    events: list[IntervalBegan]
+    rows: list[PlantRow]
+
+
+def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -> Recovered:
+    """Bring `ring` to where the open interval began."""
+    partitions = range(ring.registry.partitions)
+    for partition in partitions:
+        _replay_registry(log, ring, partition, first_seq)
+    events = [msgspec.msgpack.decode(payload, type=IntervalBegan) for payload in _payloads(log, "market", 0)]
+    rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
+    account = Account()
+    for event in events:
+        for item in event.settled:
+            account = account.plus(item)
+    ring.account = account
+    offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
+    for partition in partitions:
+        _restore_twins(log, ring, snapshots, partition, offsets[partition])
+        _restore_accounts(log, ring, partition)
+    if snapshots is not None:
+        snapshots.load_outlook(ring.outlook.load)
+    if events:
+        last = events[-1]
+        ring.resume(Award(last.interval, last.spot_per_mwh, last.bid), last.opened_us)
+    return Recovered(offsets, events, rows)
+
+
+def _payloads(log: Log, topic: str, partition: int) -> Iterator[bytes]:
+    offset = 0
+    while entries := log.read(topic, partition, offset):
+        yield from (entry.payload for entry in entries)
+        offset = entries[-1].offset + 1
+
+
+def _replay_registry(log: Log, ring: Ring, partition: int, first_seq: int) -> None:
+    known = False
+    for payload in _payloads(log, "registry", partition):
+        ring.registry.enrol(partition, msgspec.msgpack.decode(payload, type=list[SiteSpec]))
+        known = True
+    if known:
+        ring.enrolled(partition, first_seq)
+
+
+def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> None:
+    """The newest snapshot that is not newer than `until`, and the readings from it up to there."""
+    found = snapshots.newest(partition, load) if snapshots is not None else None
+    offset, twins = 0, ring.shards[partition].twins
+    if found is not None and found[1].offset <= until and found[0].devices.size <= twins.devices.size:
+        shard, mark = found
+        twins.devices[: shard.devices.size] = shard.devices
+        offset = mark.offset
+    while offset < until:
+        entries = log.read("telemetry", partition, offset, limit=until - offset)
+        for entry in entries:
+            batch = decode(entry.payload, TELEMETRY)
+            ring.ingest(partition, batch, int(batch["time_us"].max(initial=0)))
+        if not entries:
+            return
+        offset = entries[-1].offset + 1
+
+
+def _restore_accounts(log: Log, ring: Ring, partition: int) -> None:
+    end = log.end("accounts", partition)
+    if end:
+        accounts = decode(log.read("accounts", partition, end - 1)[0].payload, OWNER)
+        ring.shards[partition].accounts[: accounts.size] = accounts
