@@ -26,6 +26,7 @@ class HomesProcess:
             "--url", f"ws://{settings.gateway.host}:{settings.gateway.port}/v1",
             "--api", f"http://{settings.api.host}:{settings.api.port}",
             "--enrol-key-file", str(files.enrol_key_file), "--period-s", str(settings.plant.tick_s),
+            "--state", str(files.folder / "homes.npz"),
         ]  # fmt: skip
         self._child: asyncio.subprocess.Process | None = None
 

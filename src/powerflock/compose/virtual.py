@@ -57,9 +57,15 @@ def run_simulation(
         fleet = load_homes(None, homes, seed, start - history_us, HISTORY_DAYS + days + 1)
     else:
         fleet = _aligned(load_homes(homes_file, homes, seed, start), start, homes_start_us)
+    interval_us = settings.plant.interval_s * MICROS_PER_S
+    known_until = end + max(0, min(MICROS_PER_DAY, prices.end_us - end)) // interval_us * interval_us
+    if report is not None:
+        _check_writable(report)
     with ThreadPoolExecutor(CORES) as pool:
-        simulation, runner = _virtual_plant(settings, fleet, prices, seed, start, end if perfect else None, pool)
-        run = simulation.run(start, end, MARKET_OFFSET_US, progress)
+        simulation, runner = _virtual_plant(
+            settings, fleet, prices, seed, start, known_until if perfect else None, pool
+        )
+        run = simulation.run(start, end, known_until, MARKET_OFFSET_US, progress)
     if report is not None:
         write_report(
             report, run, runner.ring.account, summary(run, runner, fleet, prices, perfect=perfect), runner.settled
@@ -140,6 +146,14 @@ def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
         table = registry.table(partition)
         index[:, homes] = np.stack([table.battery_device, table.solar_device, table.meter_device])
     return Devices(index)
+
+
+def _check_writable(file: Path) -> None:
+    """Refuse a report file that cannot be written now, rather than after the simulation."""
+    try:
+        file.touch()
+    except OSError as error:
+        raise InvalidInput("--report", str(file), f"cannot be written: {error.strerror}", "Choose another.") from error
 
 
 def _first_day(prices: PriceSeries | None, days: int) -> int:

@@ -20,6 +20,7 @@ from powerflock.sim.enrol import NotThere, enrol, read_key
 from powerflock.sim.fleet import SimFleet
 from powerflock.sim.flock import Flock
 from powerflock.sim.ledger import Ledger
+from powerflock.sim.memory import recall, resume
 from powerflock.sim.session import Home
 from powerflock.sim.sources import load_homes
 from powerflock.sim.status import Status
@@ -45,26 +46,33 @@ def run_fleet(
     ledger: Path | None,
     period_s: float,
     codec: str,
+    state: Path | None = None,
 ) -> None:
     """Run until SIGTERM (returns) or SIGINT (`KeyboardInterrupt`), waiting for the plant whenever it is away.
 
     `url` is the gateway's WebSocket, `api` the REST address for enrolment, `period_s` the wall seconds between a home's
-    readings. `InvalidInput` or `Unauthorised` if the homes, the addresses or the key are refused.
+    readings, `state` the file in which the homes keep where they stand. `InvalidInput` or `Unauthorised` if the homes,
+    the addresses, the state or the key are refused.
     """
     wire = codec_named(codec)
     if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
         raise InvalidInput("gateway address", url, "must be ws:// or wss:// and a host")
     specs = load_homes(homes_file, homes, seed, 0, days=1).specs
 
+    memory = recall(state) if state is not None else None
+
     def start(start_us: int) -> SimFleet:
-        fleet = load_homes(homes_file, homes, seed, start_us)
-        return SimFleet(fleet.specs, fleet.profiles, start_us, seed)
+        made = load_homes(homes_file, homes, seed, start_us)
+        fleet = SimFleet(made.specs, made.profiles, start_us, seed)
+        if memory is not None:
+            resume(memory, fleet)
+        return fleet
 
     def tokens() -> Tokens:
         return enrol(api, read_key(enrol_key_file), specs)
 
     with Status(len(specs)) as status, Ledger(ledger) as book:
-        flock = Flock([spec.site for spec in specs], start, wire, book, status)
+        flock = Flock([spec.site for spec in specs], start, wire, book, status, state)
         stopped_by = asyncio.run(Agent(flock, wire, status, period_s).run(url, tokens))
     if stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
@@ -98,6 +106,7 @@ class Agent:
         if living.done():
             living.result()
         living.cancel()
+        self._flock.remember()
         for home in self._flock.homes:
             home.leave()
         await asyncio.gather(living, return_exceptions=True)
@@ -171,5 +180,6 @@ class Agent:
             if loop.time() - shown_s >= 1.0:
                 shown_s = loop.time()
                 self._flock.show()
+                self._flock.remember()
             next_s = max(next_s + self._tick_s, loop.time())
             await asyncio.sleep(next_s - loop.time())

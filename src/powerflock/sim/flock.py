@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from powerflock.domain.columns import COMMAND, DeviceKind, ReadingRow
 from powerflock.edge.safety import Refusal
 from powerflock.sim.fleet import SimFleet, present
 from powerflock.sim.ledger import Ledger
+from powerflock.sim.memory import remember
 from powerflock.sim.profiles import STEP_US
 from powerflock.sim.session import Batch, Home
 from powerflock.sim.status import Status
@@ -33,12 +35,19 @@ class Flock:
     """Homes by row; they start to live when the first session brings the plant's time."""
 
     def __init__(
-        self, sites: Sequence[str], start: Callable[[int], SimFleet], codec: Codec, ledger: Ledger, status: Status
+        self,
+        sites: Sequence[str],
+        start: Callable[[int], SimFleet],
+        codec: Codec,
+        ledger: Ledger,
+        status: Status,
+        state: Path | None = None,
     ) -> None:
-        """`start(start_us)` makes the fleet of `sites`, in their order, at the plant's time."""
+        """`start(start_us)` makes the fleet of `sites`, in their order, at the plant's time; `state` is its memory."""
         self.homes = [Home(row, site, codec, self, AGENT) for row, site in enumerate(sites)]
         self.forgotten = asyncio.Event()
         self.fleet: SimFleet | None = None
+        self._state = state
         self._sites, self._start, self._codec, self._ledger, self._status = list(sites), start, codec, ledger, status
         self._clock: ScaledClock | None = None
         self._inbox: list[tuple[int, Command]] = []
@@ -56,7 +65,8 @@ class Flock:
         offered = ScaledClock(welcome.time_us, time.time_ns() // 1_000, welcome.speed)
         if self.fleet is None:
             self.fleet, self._clock = self._start(welcome.time_us), offered
-            self.fleet.seq[:] = time.time_ns() // 1_000  # above anything an earlier process of these homes has sent
+            above = time.time_ns() // 1_000  # what an earlier process of these homes may have sent
+            np.maximum(self.fleet.seq, above, out=self.fleet.seq)
             self._has = present(self.fleet.specs)
             self._reset_interval()
         elif self._clock is None or abs(offered.now_us() - self._clock.now_us()) > MICROS_PER_S * welcome.speed:
@@ -92,6 +102,15 @@ class Flock:
             self._read(self.fleet, [home for home in self.homes[slot::slots] if not home.full])
         self._obey(self.fleet)
         self._ledger.flush()
+
+    def remember(self) -> None:
+        """Keep where the homes stand, if that is wanted; a disk that does not take it is told and tried again."""
+        if self._state is None or self.fleet is None:
+            return
+        try:
+            remember(self._state, self.fleet)
+        except OSError as error:
+            self._status.say("state", f"{self._state} cannot be written: {error.strerror}")
 
     def show(self) -> None:
         """Tell the status line."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64
+from powerflock.market.programme import coordination_per_kwh
+from powerflock.optimise.check import schedule_cost
+from powerflock.optimise.site import lowest_convex_price, solve
+from powerflock.plant.ring import Ring
 from powerflock.plant.terms import Terms
 from powerflock.sim.prices import PriceSeries
 from powerflock.sim.profiles import Profiles
@@ -52,3 +58,26 @@ class PerfectOutlook:
         end = self._prices.end_us
         inside = np.where(times_us < end, times_us, end - day + (times_us - end) % day)
         return np.asarray(self._prices.price_per_mwh[(inside - self._prices.start_us) // self._prices.step_us])
+
+
+def hindsight(ring: Ring, profiles: Profiles, rows: list[I64], from_us: int, until_us: int, stored_kwh: F64) -> F64:
+    """(S,) $ of the best schedule over [from, until) with every load and price known, from `stored_kwh` (S,).
+
+    Owners' cost less the market's value of their energy, and less the plan's end value of what is left. Batteries
+    are as on their nameplates. Where a price is too negative to be convex the schedule is made at the lowest convex one
+    and still costed at the real one.
+    """
+    length, cost = ring.settings.interval_us, np.zeros(stored_kwh.size)
+    times = np.arange(from_us, until_us, length, dtype=np.int64)
+    spot = np.array([ring.venue.spot_per_mwh(int(time)) for time in times], np.float64)
+    price = coordination_per_kwh(ring.settings.programme, spot)
+    columns = [profiles.index(int(time)) for time in times]
+    for shard, own in zip(ring.shards, rows, strict=True):
+        if not times.size or not own.size:
+            cost[own] = -shard.terminal_per_kwh() * stored_kwh[own]
+            continue
+        load = (profiles.load_kw[own][:, columns] + profiles.solar_kw[own][:, columns]).astype(np.float64)
+        problems = shard.problems(from_us // length, length, load, price, stored_kwh[own])
+        raised = replace(problems, coordination_per_kwh=np.maximum(price, lowest_convex_price(problems)))
+        cost[own] = schedule_cost(problems, solve(raised, 0).battery_kw)[0]
+    return cost

@@ -22,14 +22,13 @@ from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.columns import COMMAND, Issuer
 from powerflock.log.port import Log
 from powerflock.market.programme import coordination_per_kwh
-from powerflock.optimise.check import schedule_cost
 from powerflock.optimise.respond import answers, energy_cost, value
-from powerflock.optimise.site import lowest_convex_price, solve
 from powerflock.plant.model import Turn
 from powerflock.plant.owners import open_accounts
 from powerflock.plant.plan import Plan
 from powerflock.plant.ring import Ring
 from powerflock.sim.fleet import Devices, SimFleet
+from powerflock.sim.perfect import hindsight
 
 
 class Cycle(Protocol):
@@ -111,8 +110,14 @@ class Simulation:
         self._seq = 0
         self._plans: list[Plan | None] = []
 
-    def run(self, start_us: int, end_us: int, offset_us: int, progress: Callable[[float], None]) -> Run:
-        """Run from `start_us` to `end_us`; days end at midnight in the zone `offset_us` east of UTC."""
+    def run(
+        self, start_us: int, end_us: int, known_until_us: int, offset_us: int, progress: Callable[[float], None]
+    ) -> Run:
+        """Run from `start_us` to `end_us`; days end at midnight in the zone `offset_us` east of UTC.
+
+        What is left in the batteries at the end is valued by the best use of it until `known_until_us`, up to which
+        prices are known.
+        """
         now, intervals, day_us = start_us, 0, start_us
         first_stored = self.vpp.stored_kwh.copy()
         self._report(now)
@@ -131,11 +136,12 @@ class Simulation:
             now += self.tick_us
             self._report(now)
             progress((now - start_us) / (end_us - start_us))
-        left = self._to_go(self.vpp.stored_kwh, end_us)
+        left = hindsight(self.cycle.ring, self.vpp.profiles, self.rows, end_us, known_until_us, self.vpp.stored_kwh)
+        best = hindsight(self.cycle.ring, self.vpp.profiles, self.rows, start_us, known_until_us, first_stored)
         return Run(
             self._hash.hexdigest(), tuple(self._days), self._series, intervals,
             float((self._joint_alone + left).sum()), float((self._joint_vpp + left).sum()),
-            self._perfect(first_stored, start_us, end_us),
+            float(best.sum()),
         )  # fmt: skip
 
     def _report(self, now_us: int) -> None:
@@ -227,28 +233,3 @@ class Simulation:
         self._accounts = accounts
         self._cost_vpp[:], self._cost_alone[:] = 0.0, 0.0
         self.alone.stored_kwh = self.vpp.stored_kwh.copy()
-
-    def _perfect(self, stored_kwh: F64, start_us: int, end_us: int) -> float:
-        """The joint cost of the best schedule with every load and price known, no tapers, energy left valued alike."""
-        ring = self.cycle.ring
-        length = ring.settings.interval_us
-        times = np.arange(start_us, end_us, length, dtype=np.int64)
-        price = coordination_per_kwh(
-            ring.settings.programme, np.array([ring.venue.spot_per_mwh(int(time)) for time in times])
-        )
-        columns = [self.vpp.profiles.index(int(time)) for time in times]
-        total = 0.0
-        for shard, rows in zip(ring.shards, self.rows, strict=True):
-            if not rows.size:
-                continue
-            load = (self.vpp.profiles.load_kw[rows][:, columns] + self.vpp.profiles.solar_kw[rows][:, columns]).astype(
-                float
-            )
-            problems = shard.problems(start_us // length, length, load, price, stored_kwh[rows])
-            raised = replace(problems, coordination_per_kwh=np.maximum(price, lowest_convex_price(problems)))
-            cost, stored = schedule_cost(problems, solve(raised, 0).battery_kw)
-            end = stored_kwh.copy()
-            end[rows] = stored[:, -1]
-            left = self._to_go(end, end_us)[rows]
-            total += float((cost + problems.terminal_per_kwh * stored[:, -1] + left).sum())
-        return total

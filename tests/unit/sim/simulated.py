@@ -66,6 +66,6 @@ def _simulated(seed: int, count: int, days: int, perfect: bool, real_from: str, 
     with ThreadPoolExecutor(2) as pool:
         simulation, runner = _virtual_plant(Settings(), fleet, series, seed, start, end if perfect else None, pool)
         start_kwh = simulation.vpp.stored_kwh.copy()
-        run = simulation.run(start, end, 10 * MICROS_PER_HOUR, lambda _: None)
+        run = simulation.run(start, end, end, 10 * MICROS_PER_HOUR, lambda _: None)
     found = summary(run, runner, fleet, series, perfect=perfect)
     return Simulated(run, found, simulation, runner, start_kwh, (end - start) / 1e6)
