@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from benchmarks import BENCHMARKS, command, groups, twins
+from benchmarks import BENCHMARKS, command, end_to_end, groups, site_optimiser, twins
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
+from powerflock.optimise import Plans, SiteProblems, solve
 
 
 @pytest.fixture
@@ -17,6 +20,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(twins, name, value)
     for name, value in (("SITES", 300), ("QUICK_CURVES", 100), ("FEEDERS", 7)):
         monkeypatch.setattr(groups, name, value)
+    for name, value in (("QUICK_HOMES", 12), ("QUICK_REFEREED", 4), ("QUICK_FLEET", 30)):
+        monkeypatch.setattr(site_optimiser, name, value)
+    for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
+        monkeypatch.setattr(end_to_end, name, value)
 
 
 def test_without_a_name_each_benchmark_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +51,7 @@ def test_a_name_and_all_exclude_each_other() -> None:
     assert stop.value.code == 2
 
 
-@pytest.mark.parametrize("name", ["twins", "groups"])
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_json_is_only_a_list_of_rows(name: str, tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([name, "--quick", "--json"]) == 0
     rows = msgspec.json.decode(capsys.readouterr().out)
@@ -73,3 +80,29 @@ def test_the_warm_up_is_not_counted() -> None:
     calls: list[int] = []
     assert median_s(lambda: calls.append(1), 3) >= 0.0
     assert len(calls) == 4
+
+
+def test_a_wrong_optimum_fails_the_benchmark(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cheat(problems: SiteProblems) -> Plans:
+        plans = solve(problems)
+        return dataclasses.replace(plans, cost=plans.cost - 1e-7)
+
+    monkeypatch.setattr(site_optimiser, "solve", cheat)
+    with pytest.raises(RuntimeError, match="HiGHS finds"):
+        site_optimiser.run(quick=True)
+
+
+def test_real_homes_are_left_out_where_their_data_is_absent(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERFLOCK_DATA", str(tmp_path))
+    rows = site_optimiser.run(quick=True)
+    assert not any("real" in row.metric for row in rows)
+    assert "POWERFLOCK_DATA" in capsys.readouterr().err
+
+
+def test_a_process_that_ends_early_fails_the_benchmark_with_what_it_said(tmp_path: Path) -> None:
+    command_line = [sys.executable, "-c", "raise SystemExit('no disk')"]
+    with end_to_end.process(command_line, tmp_path / "work", tmp_path) as (child, output):
+        with pytest.raises(RuntimeError, match="exit 1: no disk"):
+            end_to_end.addresses(child, output, 1)
