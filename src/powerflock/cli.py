@@ -114,6 +114,9 @@ def fleet(
         Path | None, typer.Option(help="File with the plant's enrol key [default: in its data folder].")
     ] = None,
     ledger: Annotated[Path | None, typer.Option(help="Write each reading sent and acknowledged to this file.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep batteries and registers in this file, and go on from it.")
+    ] = None,
     period_s: Annotated[float, typer.Option(min=0.05, max=3600.0, help="Wall seconds between two readings.")] = 1.0,
     codec: Annotated[Codec, typer.Option(help="How frames are encoded.")] = Codec.MSGPACK,
     config: ConfigFile = None,
@@ -135,6 +138,7 @@ def fleet(
         ledger=ledger,
         period_s=period_s,
         codec=codec.value,
+        state=state,
     )
 
 

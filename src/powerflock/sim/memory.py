@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from powerflock.domain.arrays import Array
 from powerflock.domain.errors import InvalidInput
 from powerflock.sim.fleet import SimFleet
 
-Memory = dict[str, Array]
+Memory = dict[str, np.ndarray]
 """Columns by name; `sites` are the homes' ids."""
 _COLUMNS = ("stored_kwh", "import_kwh", "export_kwh", "solar_kwh", "battery_kwh", "throughput_kwh", "seq")
 
@@ -36,7 +35,7 @@ def recall(file: Path) -> Memory | None:
     if not file.exists():
         return None
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
             return {name: kept[name] for name in ("sites", *_COLUMNS)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidInput("file of the homes' state", str(file), f"cannot be read: {error}", "Remove it.") from error
