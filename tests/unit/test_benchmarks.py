@@ -103,6 +103,8 @@ def test_real_homes_are_left_out_where_their_data_is_absent(
 
 def test_a_process_that_ends_early_fails_the_benchmark_with_what_it_said(tmp_path: Path) -> None:
     command_line = [sys.executable, "-c", "raise SystemExit('no disk')"]
-    with end_to_end.process(command_line, tmp_path / "work", tmp_path) as (child, output):
-        with pytest.raises(RuntimeError, match="exit 1: no disk"):
-            end_to_end.addresses(child, output, 1)
+    with (
+        end_to_end.process(command_line, tmp_path / "work", tmp_path) as (child, output),
+        pytest.raises(RuntimeError, match="exit 1: no disk"),
+    ):
+        end_to_end.addresses(child, output, 1)
