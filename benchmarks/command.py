@@ -71,8 +71,8 @@ def page(results: dict[str, list[Row]], *, date: str, command: str) -> str:
         "# Benchmarks",
         "",
         f"Measured on {date} with `{command}`: {machine()}.",
-        "Each figure is the median of several runs on one core, after a warm-up, and so is what it is held against, unless",
-        "its row says otherwise. Times better is above 1 where ours is better.",
+        "Each figure is the median of several runs on one core, after a warm-up, and so is what it is held against,",
+        "unless its row says otherwise. Times better is above 1 where ours is better.",
     ]
     for name, rows in results.items():
         lines += ["", f"## {name}", "", f"{load(name).SUMMARY} (`python -m benchmarks {name}`)", ""]
