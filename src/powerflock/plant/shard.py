@@ -13,7 +13,7 @@ import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F64, I64, Bools
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
@@ -132,11 +132,9 @@ class SiteShard:
 
     def open_books(self, columns: SiteColumns) -> None:
         """A new interval starts from where the batteries and meters stand."""
-        zeros = np.zeros(self.sites)
-        register = columns.register_kwh.copy()
         beside = self.accounts["beside_kwh"]
         self.accounts["beside_kwh"] = np.where(np.isnan(beside), columns.stored_kwh, beside)
-        self.books = Books(columns.stored_kwh.copy(), register, register.copy(), zeros, zeros.copy(), zeros.copy())
+        self.books = Books.opened(columns)
 
     def meter(self, columns: SiteColumns, time_us: int, duration_us: int, interval_us: int) -> None:
         """Add what meters and batteries did, and the world beside, over the `duration_us` that ended at `time_us`."""
@@ -144,7 +142,7 @@ class SiteShard:
         if books is None:
             return
         began, hours = time_us - duration_us, duration_us / MICROS_PER_HOUR
-        net_kwh = self._register_rise(columns, hours)
+        net_kwh, unsound = books.register_rise(columns, hours), books.mark_unsound(columns, hours)
         battery_kwh = columns.battery_kw * hours
         if duration_us > interval_us // 2:
             battery_kwh = self._battery_kwh(columns)
@@ -156,38 +154,25 @@ class SiteShard:
         self.accounts["day_cost"] += cost
         books.load_kwh += load_kwh
         change_kwh = stored_change(moment.batteries, np.nan_to_num(battery_kwh / hours), hours)
+        change_kwh = np.where(unsound, np.nan_to_num(columns.stored_kwh - books.last_stored_kwh), change_kwh)
         real = Real(hours, net_kwh, cost, change_kwh)
-        books.beside_kwh += self._live_beside(moment, began, interval_us, real)
-        books.last_register_kwh = columns.register_kwh.copy()
+        books.beside_kwh += self._live_beside(moment, began, interval_us, real, unsound)
+        books.turned(columns)
 
-    def _live_beside(self, moment: Moment, began_us: int, interval_us: int, real: Real) -> F64:
-        """The world beside over the moment, (S,) kWh; homes without a plan do there what they do here."""
+    def _live_beside(self, moment: Moment, began_us: int, interval_us: int, real: Real, unsound: Bools) -> F64:
+        """The world beside over the moment, (S,) kWh; `unsound` homes, or without a plan, do there what they do here."""
         step = self.plan.step(began_us // interval_us) if self.plan is not None else -1
         if self.plan is None or step < 0:
             return follow(self.accounts, real)
         left = interval_us / MICROS_PER_HOUR - began_us % interval_us / MICROS_PER_HOUR
         beside = replace(moment, hours=max(left, real.hours))
-        return live_beside(self.accounts, beside, self.plan.alone, step, real, self.plan.covers(self.sites))
+        return live_beside(self.accounts, beside, self.plan.alone, step, real, self.plan.covers(self.sites) & ~unsound)
 
     def _battery_kwh(self, columns: SiteColumns) -> F64:
         """(S,) energy through the batteries' terminals since the interval opened, from what they store: after a gap."""
         assert self.books is not None
         table, change = self.twins.table, columns.stored_kwh - self.books.stored_kwh
         return np.where(change > 0, change / table.charge_efficiency_ratio, change * table.discharge_efficiency_ratio)
-
-    def _register_rise(self, columns: SiteColumns, hours: float) -> F64:
-        """(S,) kWh since the last turn; the meter's power where a register jumped by more than the connection carries.
-
-        A meter that was replaced starts again from zero: the interval's books are moved along, so that the jump is no
-        energy.
-        """
-        assert self.books is not None
-        rise = columns.register_kwh - self.books.last_register_kwh
-        carries = 2.0 * np.maximum(self.twins.table.import_limit_kw, self.twins.table.export_limit_kw) * hours
-        jumped = np.abs(rise) > carries
-        plausible = np.where(jumped, columns.meter_kw * hours, rise)
-        self.books.register_kwh += np.where(jumped, rise - plausible, 0.0)
-        return plausible
 
     def delivered_kwh(self, columns: SiteColumns) -> float:
         """Net energy since the interval opened, over the sites whose meters were known then and are now."""
@@ -206,7 +191,13 @@ class SiteShard:
         moment = self.moment(first * interval_us, hours, books.load_kwh / hours, books.stored_kwh)
         best = best_cost(moment, self.plan.alone, step)[1]
         spent = books.cost + value(self.plan.alone, step, columns.stored_kwh)
-        known = np.isfinite(net_kwh) & np.isfinite(spent) & np.isfinite(books.stored_kwh) & self.plan.covers(self.sites)
+        known = (
+            np.isfinite(net_kwh)
+            & np.isfinite(spent)
+            & np.isfinite(books.stored_kwh)
+            & books.sound
+            & self.plan.covers(self.sites)
+        )
         return SiteResult(net_kwh, books.beside_kwh, np.where(known, np.maximum(spent - best, 0.0), 0.0))
 
     def pay(self, regret: F64, earned: F64) -> None:

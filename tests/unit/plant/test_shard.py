@@ -111,3 +111,54 @@ def test_offers_never_rise_with_the_price() -> None:
 
 def test_intervals_start_one_after_another() -> None:
     assert interval_starts(3, 2, 10).tolist() == [30, 40]
+
+
+def test_a_battery_found_elsewhere_is_no_loss_of_the_owner() -> None:
+    """After a replacement or a restart the store is another: the fleet pays nobody for energy that never flowed."""
+    shard, meters = shard_of(2)
+    shard.open_books(observe(shard.twins, START_US, SETTINGS))
+    meters.stored_kwh[0] -= 3.0
+    meters.run(TICK_US)
+    now = START_US + TICK_US
+    step(shard.twins, meters.read(now), now)
+    columns = observe(shard.twins, now, SETTINGS)
+    beside = shard.accounts["beside_kwh"].copy()
+    shard.meter(columns, now, TICK_US, LENGTH_US)
+    assert shard.accounts["beside_kwh"][0] - beside[0] == pytest.approx(-3.0, abs=0.01)
+    assert shard.settle(columns, FIRST, FIRST, LENGTH_US, 1 / 60).regret[0] == 0.0
+
+
+def test_a_home_that_returns_from_silence_is_believed_and_paid_nothing_for_our_guess() -> None:
+    shard, meters = shard_of(1)
+    for minute in range(1, 31):  # half an hour of silence, while 4 kW flow that nobody sees
+        now = START_US + minute * TICK_US
+        columns = observe(shard.twins, now, SETTINGS)
+        if minute % 5 == 0:
+            shard.open_books(columns)
+        shard.meter(columns, now, TICK_US, LENGTH_US)
+    meters.battery_kw[:] = 3.2
+    meters.run(30 * TICK_US)
+    before = shard.delivered_kwh(columns)
+    now += TICK_US
+    step(shard.twins, meters.read(now), now)
+    columns = observe(shard.twins, now, SETTINGS)
+    shard.meter(columns, now, TICK_US, LENGTH_US)
+    assert shard.delivered_kwh(columns) - before == pytest.approx(1.6, abs=0.05), "the energy did flow"
+    assert shard.settle(columns, FIRST + 6, FIRST + 6, LENGTH_US, HOURS).regret[0] == 0.0
+
+
+def test_a_coarse_meter_is_not_taken_for_a_replaced_one() -> None:
+    """A register with steps of 0.1 kWh, read each minute, counts what it counts."""
+    shard, meters = shard_of(1)
+    shard.open_books(observe(shard.twins, START_US, SETTINGS))
+    true_kwh = meters.register_kwh.copy()
+    for minute in range(1, 61):
+        meters.run(TICK_US)
+        true_kwh = true_kwh + 0.8 / 60
+        exact, meters.register_kwh = meters.register_kwh, np.floor(meters.register_kwh * 10.0) / 10.0
+        now = START_US + minute * TICK_US
+        step(shard.twins, meters.read(now), now)
+        meters.register_kwh = exact
+        columns = observe(shard.twins, now, SETTINGS)
+        shard.meter(columns, now, TICK_US, LENGTH_US)
+    assert shard.delivered_kwh(columns) == pytest.approx(0.8, abs=0.11)
