@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from powerflock.autobidder.runner import IntervalBegan
+from powerflock.autobidder.records import IntervalBegan
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import TELEMETRY, DeviceKind
 from powerflock.domain.registry import Registry
@@ -161,28 +162,28 @@ class Homes(Process):
         return {(line["site"], device, seq) for line in self.lines(kind) for device, seq in line["seqs"].items()}
 
 
-class Watcher(threading.Thread):
-    """Does `look` every `period_s` until stopped; what it raised is raised by `finish`."""
+class Watcher:
+    """Does `look` every `period_s` beside the test until `finish`, which raises what it raised."""
 
     def __init__(self, period_s: float, look: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
         self._period_s, self._look, self._stopping = period_s, look, threading.Event()
-        self._failed: BaseException | None = None
+        self._pool = ThreadPoolExecutor(1)
+        self._done = self._pool.submit(self._run)
 
-    def run(self) -> None:
-        try:
-            while not self._stopping.wait(self._period_s):
-                self._look()
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            self._failed = error
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period_s):
+            self._look()
+        self._look()
+
+    def stop(self) -> None:
+        """Look once more, and stop."""
+        self._stopping.set()
+        self._pool.shutdown()
 
     def finish(self) -> None:
-        """Stop, and look once more."""
-        self._stopping.set()
-        self.join()
-        if self._failed is not None:
-            raise self._failed
-        self._look()
+        """Stop, and raise what went wrong."""
+        self.stop()
+        self._done.result()
 
 
 class Tail:

@@ -46,8 +46,6 @@ def run(folder: Path, intervals: int) -> None:
     try:
         plant.start()
         homes.start()
-        for watcher in watchers:
-            watcher.start()
         patience_s = 30.0 + 6.0 * intervals
         until("every home to report", plant.covered, 60.0)
         strangers.knock(plant)
@@ -67,6 +65,8 @@ def run(folder: Path, intervals: int) -> None:
     finally:
         plant.kill()
         homes.kill()
+        for watcher in watchers:
+            watcher.stop()
     assert back_s < 15.0, "the ring turns again within seconds"
     seen.check()
     check_readings(homes, tail, metrics)

@@ -160,7 +160,7 @@ class SiteShard:
         books.turned(columns)
 
     def _live_beside(self, moment: Moment, began_us: int, interval_us: int, real: Real, unsound: Bools) -> F64:
-        """The world beside over the moment, (S,) kWh; `unsound` homes, or without a plan, do there what they do here."""
+        """The world beside over the moment, (S,) kWh; `unsound` ones, or without a plan, do there as here."""
         step = self.plan.step(began_us // interval_us) if self.plan is not None else -1
         if self.plan is None or step < 0:
             return follow(self.accounts, real)
