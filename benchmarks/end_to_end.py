@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -51,7 +50,6 @@ def run(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="powerflock-bench-") as folder:
         peer = asyncio.run(_measure_peer(specs, Path(folder) / "peer", seconds, messages))
         ours = asyncio.run(_measure_plant(specs, Path(folder) / "plant", seconds, messages))
-        sync_us = durable_write_us(Path(folder))
     load = f"{HOMES:,} homes, 1 Hz"
     limit, committing = "limit: two turns of the ring at 1 Hz", "a commit for each message"
     rows = [
@@ -71,7 +69,6 @@ def run(*, quick: bool) -> list[Row]:
             committing,
             peer.most_per_s,
         ),
-        Row(metric="one durable 4 KiB write (fsync) on this disk", value=sync_us / 1e3, unit="ms"),
     ]
 
 
@@ -241,18 +238,6 @@ def cpu_s(pid: int) -> float:
     """Processor seconds that the process has used, all its threads."""
     parts = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def durable_write_us(folder: Path) -> float:
-    """Median µs to write and fsync 4 KiB: what durability costs here at least."""
-    seconds = []
-    with (folder / "sync").open("wb", buffering=0) as target:
-        for _ in range(50):
-            start = time.perf_counter()
-            target.write(bytes(4096))
-            os.fsync(target.fileno())
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) * 1e6
 
 
 def _spread(seconds: list[float]) -> list[tuple[str, float]]:
