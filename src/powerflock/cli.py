@@ -117,6 +117,7 @@ def fleet(
     state: Annotated[
         Path | None, typer.Option(help="Keep batteries and registers in this file, and go on from it.")
     ] = None,
+    leash: Annotated[bool, typer.Option("--leash", help="End when standard input closes.", hidden=True)] = False,
     period_s: Annotated[float, typer.Option(min=0.05, max=3600.0, help="Wall seconds between two readings.")] = 1.0,
     codec: Annotated[Codec, typer.Option(help="How frames are encoded.")] = Codec.MSGPACK,
     config: ConfigFile = None,
@@ -139,6 +140,7 @@ def fleet(
         period_s=period_s,
         codec=codec.value,
         state=state,
+        leash=leash,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -38,6 +39,28 @@ def test_a_thousand_homes_are_live_within_a_minute_and_then_within_five_seconds(
     assert state["time"] > before["time"]
     assert state["sites"] == before["sites"] == 1000
     assert state["account"]["intervals"] >= before["account"]["intervals"]
+
+
+def test_the_homes_of_a_killed_demo_go_with_it_and_the_next_start_has_its_own(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, "--demo", "--homes", "10")
+    try:
+        seconds_to_live(plant)
+        assert fleets(plant) == 1
+        plant.kill()
+        until("the homes to be gone", lambda: fleets(plant) == 0, 10.0)
+        seconds_to_live(plant)
+        assert fleets(plant) == 1
+        assert plant.end() == 0
+        assert fleets(plant) == 0
+    finally:
+        plant.kill()
+    assert "replaced" not in plant.said()
+
+
+def fleets(plant: Plant) -> int:
+    """How many processes of simulated homes run at the plant's gateway."""
+    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sum(" fleet " in command and plant.ws in command for command in commands)
 
 
 def seconds_to_live(plant: Plant) -> float:

@@ -16,7 +16,7 @@ _PATIENCE_S = 5.0
 
 
 class HomesProcess:
-    """A child that speaks the public protocol like any other fleet."""
+    """A child that speaks the public protocol like any other fleet, and does not outlive even a killed plant."""
 
     def __init__(self, settings: Settings, files: PlantFiles, homes: int, seed: int, homes_file: Path | None) -> None:
         """What it is started with; nothing runs yet."""
@@ -26,14 +26,14 @@ class HomesProcess:
             "--url", f"ws://{settings.gateway.host}:{settings.gateway.port}/v1",
             "--api", f"http://{settings.api.host}:{settings.api.port}",
             "--enrol-key-file", str(files.enrol_key_file), "--period-s", str(settings.plant.tick_s),
-            "--state", str(files.folder / "homes.npz"),
+            "--leash", "--state", str(files.folder / "homes.npz"),
         ]  # fmt: skip
         self._child: asyncio.subprocess.Process | None = None
 
     async def keep_running(self) -> None:
         """Start the homes, and again whenever they stop by themselves."""
         while True:
-            self._child = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.DEVNULL)
+            self._child = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
             code = await self._child.wait()
             _log.warning("powerflock: the simulated homes stopped with code %d; starting them again", code)
             await asyncio.sleep(_PAUSE_S)

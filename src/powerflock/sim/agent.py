@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,12 +48,14 @@ def run_fleet(
     period_s: float,
     codec: str,
     state: Path | None = None,
+    leash: bool = False,
 ) -> None:
     """Run until SIGTERM (returns) or SIGINT (`KeyboardInterrupt`), waiting for the plant whenever it is away.
 
     `url` is the gateway's WebSocket, `api` the REST address for enrolment, `period_s` the wall seconds between a home's
-    readings, `state` the file in which the homes keep where they stand. `InvalidInput` or `Unauthorised` if the homes,
-    the addresses, the state or the key are refused.
+    readings, `state` the file in which the homes keep where they stand. On a `leash` the fleet ends
+    with whoever holds the other end of its standard input. `InvalidInput` or `Unauthorised` if the homes, the
+    addresses, the state or the key are refused.
     """
     wire = codec_named(codec)
     if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
@@ -73,7 +76,7 @@ def run_fleet(
 
     with Status(len(specs)) as status, Ledger(ledger) as book:
         flock = Flock([spec.site for spec in specs], start, wire, book, status, state)
-        stopped_by = asyncio.run(Agent(flock, wire, status, period_s).run(url, tokens))
+        stopped_by = asyncio.run(Agent(flock, wire, status, period_s).run(url, tokens, leash=leash))
     if stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -89,8 +92,8 @@ class Agent:
         self._gate = asyncio.Semaphore(_CONNECTS_AT_ONCE)
         self._there = asyncio.Event()
 
-    async def run(self, url: str, tokens: Callable[[], Tokens]) -> signal.Signals:
-        """Live until SIGTERM or SIGINT, which is returned; what else ends the fleet is raised."""
+    async def run(self, url: str, tokens: Callable[[], Tokens], *, leash: bool = False) -> signal.Signals:
+        """Live until SIGTERM or SIGINT, which is returned, or the `leash` is let go; what else ends it is raised."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         received: list[signal.Signals] = []
 
@@ -98,8 +101,14 @@ class Agent:
             received.append(number)
             ended.set()
 
+        def let_go() -> None:
+            loop.remove_reader(sys.stdin.fileno())
+            stop(signal.SIGTERM)
+
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
+        if leash:
+            loop.add_reader(sys.stdin.fileno(), let_go)
         living = asyncio.ensure_future(self._live(url, tokens))
         living.add_done_callback(lambda _: ended.set())
         await ended.wait()
