@@ -59,8 +59,8 @@ def test_the_homes_of_a_killed_demo_go_with_it_and_the_next_start_has_its_own(tm
 
 def fleets(plant: Plant) -> int:
     """How many processes of simulated homes run at the plant's gateway."""
-    commands = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return sum(" fleet " in command and plant.ws in command for command in commands)
+    listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return sum(" fleet " in command and plant.ws in command for command in listed.splitlines())
 
 
 def seconds_to_live(plant: Plant) -> float:
