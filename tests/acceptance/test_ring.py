@@ -162,5 +162,7 @@ def check_commands(plant: Plant, homes: Homes) -> None:
     assert epochs == sorted(epochs)
     assert len(set(epochs)) == 2
     told = {line["time_us"] // INTERVAL_US for line in commands if line["status"] == "applied"}
-    awarded = {event.interval for event in plant.market() if event.bid is not None}
-    assert awarded - {max(awarded)} <= told
+    left = max(line["time_us"] for line in homes.lines("acked")) // INTERVAL_US
+    awarded = {event.interval for event in plant.market() if event.bid is not None and event.interval < left}
+    assert awarded, "no interval before the homes were stopped had an award"
+    assert awarded <= told

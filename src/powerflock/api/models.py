@@ -73,7 +73,7 @@ class Bid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The market account since the start; money in `currency`, + = to the fleet; `owner_payments` is paid out of it."""
 
-    intervals: int
+    intervals: int | None
     awarded_mwh: Number
     delivered_mwh: Number
     market_revenue: Number

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from powerflock.domain.errors import InvalidInput
 from powerflock.history import snapshots
@@ -17,7 +20,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class PlantFiles:
-    """`secret` signs device tokens; `enrol_key` opens enrolment; the rest are paths."""
+    """`secret` signs device tokens, `enrol_key` opens enrolment, `lock` is held for life; the rest are paths."""
 
     folder: Path
     log: Path
@@ -26,14 +29,17 @@ class PlantFiles:
     enrol_key_file: Path
     enrol_key: str
     secret: bytes
+    lock: IO[bytes]
 
     @staticmethod
     def open(folder: Path) -> PlantFiles:
         """Make or reopen the folder; secrets are made once, readable by their owner only."""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            secret = _secret(folder / "secret")
-            key = _secret(folder / "enrol.key")
+            with ExitStack() as undo:
+                lock = undo.enter_context(_locked(folder / "lock"))
+                secret, key = _secret(folder / "secret"), _secret(folder / "enrol.key")
+                undo.pop_all()
         except OSError as error:
             raise InvalidInput(
                 "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
@@ -46,7 +52,21 @@ class PlantFiles:
             folder / "enrol.key",
             key.hex(),
             secret,
+            lock,
         )
+
+
+def _locked(file: Path) -> IO[bytes]:
+    """The file, held for this process alone until it ends, however it ends."""
+    opened = file.open("ab")
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        opened.close()
+        raise InvalidInput(
+            "plant.data_dir", str(file.parent), "is in use by another plant", "Stop that one, or choose another folder."
+        ) from error
+    return opened
 
 
 def _secret(file: Path) -> bytes:

@@ -34,8 +34,9 @@ from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.domain.registry import Registry
+from powerflock.gateway.protocol import CommandAck
 from powerflock.gateway.server import Gateway
-from powerflock.gateway.session import GatewayOptions
+from powerflock.gateway.session import Address, GatewayOptions
 from powerflock.gateway.tokens import issue
 from powerflock.log.open import open_log
 from powerflock.log.port import Fenced, Log
@@ -154,7 +155,7 @@ class LivePlant:
             interval_us=self._settings.plant.interval_s * MICROS_PER_S,
         )
         gateway = Gateway(
-            self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, lambda *_: None, options
+            self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, self._acknowledged, options
         )
         try:
             port = await gateway.start(own.host, own.port)
@@ -204,6 +205,11 @@ class LivePlant:
         vitals.log_entries = runner.counts.entries
         await self._send_commands()
 
+    def _acknowledged(self, site: str, address: Address, ack: CommandAck) -> None:
+        """What became of a command at the edge, counted: nothing counts as applied that no edge has confirmed."""
+        del site, address
+        self._view.vitals.command_acks[ack.status.value] += 1
+
     def _planned(self, seconds: float) -> None:
         self._view.vitals.plan_ms = seconds * 1000.0
 
@@ -212,7 +218,9 @@ class LivePlant:
         assert self._gateway is not None
         for partition, offset in enumerate(self._sent):
             for entry in await asyncio.to_thread(self._log.read, "commands", partition, offset):
-                self._gateway.send_commands(decode(entry.payload, COMMAND), partition)
+                commands = decode(entry.payload, COMMAND)
+                self._view.vitals.commands_issued += commands.size
+                self._gateway.send_commands(commands, partition)
                 self._sent[partition] = entry.offset + 1
 
     async def _down(

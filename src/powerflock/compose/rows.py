@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from powerflock.api import models
 from powerflock.autobidder.records import IntervalBegan, known
 from powerflock.autobidder.runner import Counts
@@ -66,7 +68,9 @@ def account_row(item: Settlement, length_us: int) -> models.AccountRow:
     )
 
 
-def prometheus(state: models.State, counts: Counts | None) -> str:
+def prometheus(
+    state: models.State, counts: Counts | None, commands_issued: int, command_acks: Mapping[str, int]
+) -> str:
     """The plant's own metrics in Prometheus' text format; never a site id as a label."""
     rows: list[tuple[str, str, str, float | None]] = [
         ("powerflock_output_mw", "gauge", "Metered output, MW, + = export", state.output.delivered_mw),
@@ -75,7 +79,7 @@ def prometheus(state: models.State, counts: Counts | None) -> str:
         ("powerflock_soc_ratio", "gauge", "State of charge of all batteries", state.battery.soc_ratio),
         ("powerflock_sites", "gauge", "Enrolled sites", float(state.sites)),
         ("powerflock_tick_milliseconds", "gauge", "One turn of the ring", state.ring.tick_ms),
-        ("powerflock_settled_intervals_total", "counter", "Intervals settled", float(state.account.intervals)),
+        ("powerflock_settled_intervals_total", "counter", "Intervals settled", _float(state.account.intervals)),
     ]
     if counts is not None:
         rows += [
@@ -83,8 +87,16 @@ def prometheus(state: models.State, counts: Counts | None) -> str:
             ("powerflock_readings_repeated_total", "counter", "Readings dropped as repeats", float(counts.repeated)),
             ("powerflock_readings_refused_total", "counter", "Readings refused", float(counts.refused)),
         ]
+    rows.append(("powerflock_commands_issued_total", "counter", "Commands made durable", float(commands_issued)))
     lines = [
         f"# HELP {name} {text}.\n# TYPE {name} {kind}\n{name} {'NaN' if value is None else repr(value)}\n"
         for name, kind, text, value in rows
     ]
+    name = "powerflock_command_acks_total"
+    lines.append(f"# HELP {name} What edges say became of commands.\n# TYPE {name} counter\n")
+    lines += [f'{name}{{status="{status}"}} {count}\n' for status, count in sorted(command_acks.items())]
     return "".join(lines)
+
+
+def _float(count: int | None) -> float | None:
+    return None if count is None else float(count)

@@ -5,8 +5,9 @@ Reads immutable turns and the runner's records only; nothing here changes the pl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -38,6 +39,8 @@ class Vitals:
     plan_ms: float = 0.0
     log_entries: int = 0
     trouble: str = ""
+    commands_issued: int = 0
+    command_acks: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ class LiveView:
 
     def metrics(self) -> str:
         """See `PlantView`."""
-        return prometheus(self.state(), self.runner.counts if self.runner is not None else None)
+        counts = self.runner.counts if self.runner is not None else None
+        return prometheus(self.state(), counts, self.vitals.commands_issued, self.vitals.command_acks)
 
     def _phase(self) -> models.Phase:
         if self.runner is None:
@@ -194,7 +198,7 @@ class LiveView:
 
     def _account(self) -> models.Account:
         if self.runner is None:
-            return models.Account(0, None, None, None, None, None)
+            return models.Account(None, None, None, None, None, None)
         account = self.runner.ring.account
         return models.Account(
             account.intervals, account.awarded_mwh, account.delivered_mwh, account.market_revenue,

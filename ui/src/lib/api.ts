@@ -11,7 +11,7 @@ export interface Price { spot_per_mwh: Num; clearing_per_kwh: Num }
 export interface Band { price_per_mwh: number; quantity_mw: number }
 export interface Bid { interval_start: string; bands: Band[]; base_mw: number; award_mw: Num }
 export interface Account {
-  intervals: number; awarded_mwh: Num; delivered_mwh: Num;
+  intervals: Num; awarded_mwh: Num; delivered_mwh: Num;
   market_revenue: Num; owner_payments: Num; fleet_margin: Num; currency: string;
 }
 export interface Ring { readings_per_s: Num; tick_ms: Num; plan_ms: Num; log_entries: number; started: string }

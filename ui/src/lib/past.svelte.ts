@@ -64,7 +64,7 @@ export function append(columns: Columns, state: State, minutes: number): Columns
 export class Past {
   columns = $state.raw<Columns | null>(null);
   error = $state<string | null>(null);
-  minutes = $state(360);
+  minutes = $state(60);
   #asked = 0;
 
   async load(): Promise<void> {
