@@ -21,7 +21,7 @@ from powerflock.plant.model import Award, RingSettings
 from powerflock.plant.offering import feeder_curves, feeder_limits
 from powerflock.plant.shard import SiteShard
 from powerflock.plant.terms import batteries
-from powerflock.twins.estimate import SiteColumns
+from powerflock.twins.estimate import Freshness, SiteColumns
 
 
 def target_kw(
@@ -60,7 +60,10 @@ def commands(
     hierarchy: Hierarchy, shards: Sequence[SiteShard], columns: Sequence[SiteColumns], curves: Sequence[F64],
     cleared: Clearing | None, now_us: int, life_us: int, epoch: int,
 ) -> tuple[Records, ...]:  # fmt: skip
-    """Each partition's commands: setpoints at the feeders' prices, arbitrated, for the sites that need telling."""
+    """Each partition's commands: setpoints at the feeders' prices, arbitrated, for the sites that need telling.
+
+    A silent site is told nothing: its curve is a guess, and held to it at night it would empty its battery.
+    """
     feeders = np.flatnonzero(hierarchy.level == Level.FEEDER)
     row_of_feeder = np.zeros(hierarchy.groups, np.int64)
     row_of_feeder[feeders] = np.arange(feeders.size)
@@ -70,7 +73,8 @@ def commands(
             out.append(np.zeros(0, COMMAND))
             continue
         feeder = row_of_feeder[hierarchy.feeder_of_site[part]]
-        wish = np.where(shard.twins.table.capacity_kwh > 0, setpoints(curve, feeder, cleared), np.nan)
+        told = (shard.twins.table.capacity_kwh > 0) & (own.freshness != Freshness.SILENT)
+        wish = np.where(told, setpoints(curve, feeder, cleared), np.nan)
         cells = batteries(shard.twins.table, shard.terms.wear_per_kwh, np.nan_to_num(own.net_load_kw))
         network = Proposal(Issuer.NETWORK, -cells.export_limit_kw, cells.import_limit_kw)
         resolved = resolve([network], wish)

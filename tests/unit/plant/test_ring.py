@@ -99,6 +99,9 @@ def test_silent_homes_keep_the_ring_turning_with_less_coverage() -> None:
         now = START_US + minute * TICK_US
         seen.append(ring.turn(now))
     assert [item.coverage_ratio for turn in seen for item in turn.settled][-1] == 0.0
+    told = [turn.commands[0].size for turn in seen]
+    assert sum(told[:10]) > 0
+    assert sum(told[17:]) == 0, "a home that says nothing is told nothing, and serves its owner"
     assert np.isfinite(seen[-1].groups.power_kw[0])
 
 
