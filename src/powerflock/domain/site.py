@@ -55,7 +55,6 @@ class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check_spec(spec: SiteSpec) -> SiteSpec:
     """The spec itself, or `InvalidInput` naming the site, the field, the value and its bound."""
     check_site_id(spec.site)
-    _check_tariff(spec)
     bounds = [
         ("solar_kw", spec.solar_kw, 0.0, 1e5),
         ("daily_load_kwh", spec.daily_load_kwh, 0.0, 1e6),
@@ -79,6 +78,12 @@ def check_spec(spec: SiteSpec) -> SiteSpec:
     for field, value, low, high in bounds:
         if not low <= value <= high:
             raise InvalidInput(f"site {spec.site}: {field}", value, f"must lie between {low:g} and {high:g}")
+    if spec.utc_offset_minutes % 30:
+        raise InvalidInput(
+            f"site {spec.site}: utc_offset_minutes", spec.utc_offset_minutes, "must be a multiple of 30",
+            "Tariffs go by local half-hours.",
+        )  # fmt: skip
+    _check_tariff(spec)
     return spec
 
 
@@ -98,3 +103,19 @@ def _check_tariff(spec: SiteSpec) -> None:
                 f"must not exceed the import price {buy:g}",
                 "Such a tariff is not convex and this version does not plan for it.",
             )
+    battery = spec.battery
+    lowest = -math.inf if battery is None else _lowest_export_per_kwh(battery)
+    worst = min(spec.tariff.export_per_kwh)
+    if worst < lowest:
+        raise InvalidInput(
+            f"site {spec.site}: tariff.export_per_kwh", worst,
+            f"must be at least {lowest + 0.0:.4g} with this battery, or losing energy in it would pay",
+            "Such a tariff is not convex and this version does not plan for it; a wear_per_kwh above 0 allows more.",
+        )  # fmt: skip
+
+
+def _lowest_export_per_kwh(battery: BatterySpec) -> float:
+    """The export price below which charging and discharging at once would pay, $/kWh."""
+    into, out = battery.charge_efficiency_ratio, battery.discharge_efficiency_ratio
+    spread = 1.0 / into - out
+    return -battery.wear_per_kwh * (1.0 / into + out) / spread if spread > 0.0 else -math.inf

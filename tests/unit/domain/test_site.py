@@ -28,6 +28,7 @@ def test_a_good_spec_passes_and_survives_json() -> None:
         ("latitude", 91.0),
         ("longitude", -181.0),
         ("utc_offset_minutes", 900),
+        ("utc_offset_minutes", 345),
         ("import_limit_kw", -0.1),
         ("export_limit_kw", math.inf),
     ],
@@ -64,3 +65,17 @@ def test_a_tariff_needs_48_finite_prices_and_no_export_above_import() -> None:
     for tariff, text in ((short, "length is 47"), (hole, "must be finite"), (upside_down, "half-hour 10")):
         with pytest.raises(InvalidInput, match=text):
             check_spec(msgspec.structs.replace(GOOD, tariff=tariff))
+
+
+@pytest.mark.parametrize(("wear", "lowest"), [(0.02, -0.3903), (0.0, 0.0)])
+def test_a_tariff_that_cannot_be_planned_for_is_refused_before_it_stops_a_plant(wear: float, lowest: float) -> None:
+    assert GOOD.battery is not None
+    battery = msgspec.structs.replace(GOOD.battery, wear_per_kwh=wear)
+
+    def spec(export: float) -> SiteSpec:
+        return msgspec.structs.replace(GOOD, battery=battery, tariff=Tariff("levy", (0.3,) * 48, (export,) * 48))
+
+    check_spec(spec(lowest + 1e-4))
+    with pytest.raises(InvalidInput, match=r"site home-1: tariff\.export_per_kwh is .* at least .* with this battery"):
+        check_spec(spec(lowest - 1e-4))
+    check_spec(msgspec.structs.replace(spec(lowest - 1.0), battery=None))
