@@ -86,7 +86,7 @@ class Runner:
                 own = [spec for spec in specs if partition_of(spec.site, registry.partitions) == partition]
                 if not own:
                     continue
-                new = [spec for spec in own if not registry.holds(spec)]
+                new = [spec for spec in own if not registry.holds(spec) and registry.refusal(partition, spec) is None]
                 if new:
                     self._log.transact([("registry", partition, msgspec.msgpack.encode(new))], claim=self._claim)
                 done = registry.enrol(partition, own)

@@ -145,7 +145,7 @@ class Registry:
         for spec in specs:
             row = part.row_of.get(spec.site)
             known = None if row is None else part.specs[row]
-            reason = self._refusal(partition, spec, known)
+            reason = self.refusal(partition, spec)
             if reason is not None:
                 reasons[spec.site] = reason
             elif row is None:
@@ -198,7 +198,8 @@ class Registry:
             raise InvalidInput("partition", partition, f"must lie between 0 and {len(self._partitions) - 1}")
         return self._partitions[partition]
 
-    def _refusal(self, partition: int, spec: SiteSpec, known: SiteSpec | None) -> str | None:
+    def refusal(self, partition: int, spec: SiteSpec) -> str | None:
+        """Why `enrol` would refuse the spec now; `None` if it would not."""
         try:
             check_spec(spec)
         except InvalidInput as error:
@@ -206,6 +207,8 @@ class Registry:
         home = partition_of(spec.site, self.partitions)
         if home != partition:
             return f"site {spec.site} belongs to partition {home} of {self.partitions}, not {partition}"
+        row = self._part(partition).row_of.get(spec.site)
+        known = None if row is None else self._part(partition).specs[row]
         if known is not None and _kinds(known) != _kinds(spec):
             had, has = (", ".join(kind.wire for kind in _kinds(each)) for each in (known, spec))
             return f"site {spec.site} is enrolled with {had}; that can't change to {has}: enrol it under a new id"

@@ -125,7 +125,7 @@ def test_readings_sent_twice_count_once() -> None:
     payloads = world.report()
     runner.tick(world.now_us)
     before = twins(runner.ring)
-    for partition, payload in enumerate(payloads * 1):
+    for partition, payload in enumerate(payloads):
         world.log.append("telemetry", partition, payload)
     runner.tick(world.now_us + 1)
     assert twins(runner.ring) == before
@@ -169,6 +169,9 @@ def test_refused_homes_are_named_and_the_others_enrolled() -> None:
     outcome = runner.enrol([*homes(2), bad])
     assert list(outcome.reasons) == ["bad one"]
     assert outcome.applied == 2
+    kept = [world.log.end("registry", part) for part in range(PARTITIONS)]
+    assert runner.enrol([bad]).applied == 0
+    assert [world.log.end("registry", part) for part in range(PARTITIONS)] == kept, "asking again fills no disk"
     again = world.runner()
     again.recover()
     assert sum(shard.sites for shard in again.ring.shards) == 2
