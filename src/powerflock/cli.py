@@ -228,7 +228,7 @@ def sites_list(
 @bids_app.command("list")
 def bids_list(
     url: Url = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many, newest first.")] = 20,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
