@@ -27,7 +27,8 @@ from powerflock.domain.errors import InvalidInput
 _SHORT_STOP_S = 600.0
 _ALIVE_FOR_S = 5.0
 """`touch` says that the plant will have been alive until so much later: a crash between two touches loses no time."""
-_FIRST_HOUR = 15
+_FIRST_HOUR = 17
+"""Market time at which a simulated plant starts: there is something to see before long."""
 _MARKET_OFFSET_HOURS = 10
 
 
@@ -48,7 +49,7 @@ class Clockwork:
 
     @staticmethod
     def open(file: Path, speed: float, *, simulated: bool) -> Clockwork:
-        """Continue the clock of `file`, or start one: real time at speed 1, else today at 15:00 market time."""
+        """Continue the clock of `file`, or start one: real time at speed 1, else today before the evening peak."""
         wall = time.time_ns() // 1_000
         anchor = _read(file)
         if not simulated and speed == 1.0:
