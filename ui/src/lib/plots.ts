@@ -53,7 +53,9 @@ function yAxis(digits: (range: number) => number, scale = 1, suffix = "", signed
   };
 }
 
-const stepDigits = (step: number): number => (step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3);
+/** As many decimals as the step between two marks has, so that 0.25 is not written 0.3. */
+const stepDigits = (step: number): number =>
+  [0, 1, 2].find((digits) => Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) < 1e-6) ?? 3;
 
 /** The line where export turns into import, and a dot at the newest delivered value. */
 function marks(plot: uPlot): void {
@@ -114,7 +116,7 @@ export function pricePlot(stage: Stage): Omit<uPlot.Options, "width" | "height">
     ...common,
     scales: { ...common.scales, y: { range: (_, low, high) => around(low ?? 0, high ?? 100, 1) } },
     series: [{}, line("Spot", "price", { fill: ink("price-fill"), ...(stepped ? { paths: stepped } : {}) })],
-    axes: [...(common.axes ?? []), yAxis(() => 0)],
+    axes: [...(common.axes ?? []), yAxis(stepDigits)],
   };
 }
 
