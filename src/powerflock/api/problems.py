@@ -86,7 +86,9 @@ async def _known(_: Request, error: Exception) -> Response:
 async def _invalid(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    named = tuple(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+    named = tuple(
+        f"{'.'.join(str(part) for part in item['loc'])} is {item['input']!r}: {item['msg']}" for item in error.errors()
+    )
     return problem(HTTPStatus.BAD_REQUEST, "; ".join(named), "invalid_input", invalid=named)
 
 
