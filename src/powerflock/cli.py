@@ -169,6 +169,10 @@ def simulate(
     """
     loaded = _load(config, overrides={"market.prices": prices, "plant.region": region, "market.seed": seed})
     number, file = _homes(homes)
+    if homes_start is not None and file is None:
+        raise InvalidInput("--homes-start", homes_start, "needs a file in --homes", "Generated homes have no past.")
+    if prices_start is not None and loaded.settings.market.prices is None:
+        raise InvalidInput("--prices-start", prices_start, "needs --prices", "Generated prices have no past.")
     from powerflock import console
     from powerflock.compose.virtual import run_simulation
 

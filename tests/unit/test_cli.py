@@ -136,7 +136,7 @@ def test_simulate_prints_one_object(calls: Calls, capsys: pytest.CaptureFixture[
         "--start",
         "2025-01-02",
     ]
-    assert cli.run([*arguments, "--prices-start", "2025-01-02T10:00:00+10:00", "--json"]) == 0
+    assert cli.run([*arguments, "--prices", "p.csv", "--prices-start", "2025-01-02T10:00:00+10:00", "--json"]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"trace_hash": "ab", "worse_off_homes": 0, "share_of_perfect": None}
     (call,) = calls
@@ -166,6 +166,8 @@ def test_fleet_finds_the_plant_of_the_settings(calls: Calls, monkeypatch: pytest
         (["simulate", "--homes", "absent.csv"], "--homes is 'absent.csv'; there is no such file"),
         (["simulate", "--homes", "-3"], "must be between 1 and 1000000"),
         (["simulate", "--start", "yesterday"], "--start is 'yesterday'; must be RFC 3339"),
+        (["simulate", "--homes-start", "2025-01-02"], "needs a file in --homes"),
+        (["simulate", "--prices-start", "2025-01-02"], "needs --prices"),
         (["simulate", "--region", "XX1"], "plant.region (from command line) is 'XX1'"),
         (["simulate", "--forecast", "magic"], "magic"),
         (["fleet", "--codec", "xml"], "xml"),
