@@ -48,11 +48,19 @@ def enrol(api: str, key: str, specs: Sequence[SiteSpec]) -> dict[str, str]:
 
 
 def read_key(path: Path) -> str:
-    """The enrol key in the file, or `NotThere`."""
+    """The enrol key in the file; `NotThere` where there is none yet, `InvalidInput` where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError as error:
         raise NotThere(f"the enrol key {path} does not exist yet; the plant writes it when it starts") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidInput(
+            "--enrol-key-file",
+            str(path),
+            f"cannot be read: {why}",
+            "Give the file enrol.key of the plant's data folder.",
+        ) from error
 
 
 def _post(api: str, key: str, body: bytes) -> _Enrolled:

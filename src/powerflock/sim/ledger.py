@@ -13,13 +13,20 @@ from typing import Self
 
 import msgspec
 
+from powerflock.domain.errors import InvalidInput
+
 
 class Ledger:
     """Appends to a file, or to nothing where there is no path. Lines are whole after `flush`."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open `path` for appending."""
-        self._file = path.open("ab") if path else None
+        """Open `path` for appending, or refuse it with `InvalidInput`."""
+        try:
+            self._file = path.open("ab") if path else None
+        except OSError as error:
+            raise InvalidInput(
+                "--ledger", str(path), f"cannot be written: {error.strerror}", "Choose another."
+            ) from error
         self._encode = msgspec.json.Encoder().encode
 
     def __enter__(self) -> Self:
