@@ -31,7 +31,7 @@ from powerflock.twins.snapshot import Mark, dump
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT, _ACCOUNTS_KEPT = 1000, 2
-_ROWS_KEPT = 100_000
+_ROWS_KEPT, _EVENTS_KEPT = 100_000, 2000
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Runner:
             found = recover(self._log, self.ring, self._snapshots, self.first_seq)
             self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
             self.rows.extend(found.rows)
-            for event in found.events:
+            for event in found.events[-_EVENTS_KEPT:]:
                 self._remember(event)
 
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
@@ -163,5 +163,5 @@ class Runner:
         self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))
 
     def _remember(self, event: IntervalBegan) -> None:
-        self.settled = [*self.settled, *event.settled][-2000:]
-        self.awards = [*self.awards, event][-2000:]
+        self.settled = [*self.settled, *event.settled][-_EVENTS_KEPT:]
+        self.awards = [*self.awards, event][-_EVENTS_KEPT:]
