@@ -58,7 +58,7 @@ install_packages() {
   [ -x "$uv" ] || uv=$(command -v uv) || { rm -rf .venv; make_environment; uv=.venv/bin/uv; }
   say "installing the packages of uv.lock into .venv"
   # Compiled now, for a plant starts twice as fast, also where Python is told to write no bytecode by itself.
-  UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --quiet --compile-bytecode
+  UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV='' "$uv" sync --frozen --all-extras --quiet --compile-bytecode
   .venv/bin/python -m compileall -q src
 }
 

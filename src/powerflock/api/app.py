@@ -6,6 +6,7 @@ Must not know where the view's numbers come from, nor keep state besides the str
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -114,7 +115,8 @@ def _site_routes(view: PlantView, enrol_key: str) -> APIRouter:
     async def enrol(request: Request) -> Response:
         """Enrol sites with the enrolment key as bearer token; repeating an equal site changes nothing."""
         check_key(request.headers.get("authorization"), enrol_key)
-        return _json(view.enrol(parse_sites(await bounded_body(request))))
+        specs = parse_sites(await bounded_body(request))
+        return _json(await asyncio.to_thread(view.enrol, specs))
 
     return routes
 

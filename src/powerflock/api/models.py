@@ -77,6 +77,7 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     awarded_mwh: Number
     delivered_mwh: Number
     market_revenue: Number
+    earned: Number
     owner_payments: Number
     fleet_margin: Number
     currency: str = "A$"
@@ -204,6 +205,7 @@ class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delivered_mwh: Number
     spot_per_mwh: Number
     market_revenue: Number
+    earned: Number
     owner_payments: Number
     fleet_margin: Number
     currency: str = "A$"

@@ -1,8 +1,8 @@
 """The one thing the API needs from the plant: a view of it.
 
 Methods are synchronous, called on the event loop and cheap (well under 10 ms): they read what the plant's tick
-prepared. They raise `InvalidInput`, `NotFound` and other `PowerflockError`s, which `problems` turns into HTTP. Must not
-know HTTP.
+prepared; only `enrol`, which waits for the log, runs in a thread of its own. They raise `InvalidInput`, `NotFound` and
+other `PowerflockError`s, which `problems` turns into HTTP. Must not know HTTP.
 """
 
 from __future__ import annotations

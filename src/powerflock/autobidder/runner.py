@@ -59,7 +59,7 @@ class Runner:
         self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
         self._next = [0] * self.ring.registry.partitions
         self._learned_slot = -1
-        self._outbox: list[tuple[str, int, bytes]] = []
+        self._owed: list[IntervalBegan] = []
         self._kept: list[list[int]] = [[] for _ in self._next]
 
     @property
@@ -96,35 +96,41 @@ class Runner:
             return Outcome.of(applied, reasons)
 
     def tick(self, now_us: int) -> Turn:
-        """Apply what the log has, turn the ring, write what it decided; what the log refuses goes first next time."""
+        """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
         with self._lock:
             for partition in range(len(self._next)):
                 self._ingest(partition, now_us)
             turn = self.ring.turn(now_us)
-            self._outbox += self._decided(turn, now_us)
-            commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
-            self._log.transact(self._outbox, commits, self._claim)
-            self._outbox = []
+            if turn.began is not None:
+                self._owed.append(self._event(turn, now_us))
+            row = row_of(turn)
+            self._write(turn, row)
+            for event in self._owed:
+                self._remember(event)
+            self._owed = []
+            self.rows.append(row)
             if turn.began is not None:
                 self._save(now_us)
                 self._trim()
             return turn
 
-    def _decided(self, turn: Turn, now_us: int) -> list[tuple[str, int, bytes]]:
-        """The turn's entries for the log: commands, what an interval's beginning settled, and the plant's own row."""
+    def _event(self, turn: Turn, now_us: int) -> IntervalBegan:
+        """The market event of a turn in which an interval began."""
+        assert turn.began is not None, "an event needs an interval's beginning"
+        return IntervalBegan(
+            turn.interval, now_us, turn.began.spot_per_mwh, turn.began.bid, turn.settled, tuple(self._next)
+        )  # fmt: skip
+
+    def _write(self, turn: Turn, row: PlantRow) -> None:
+        """All that the turn decided, in one transaction; if it fails only events stay owed: commands expire anyway."""
         entries = [("commands", partition, encode(rows)) for partition, rows in enumerate(turn.commands) if rows.size]
-        if turn.began is not None:
-            event = IntervalBegan(
-                turn.interval, now_us, turn.began.spot_per_mwh, turn.began.bid, turn.settled, tuple(self._next)
-            )
-            self._remember(event)
-            entries.append(("market", 0, msgspec.msgpack.encode(event)))
-            entries += [
-                ("accounts", partition, encode(shard.accounts)) for partition, shard in enumerate(self.ring.shards)
-            ]
-        row = row_of(turn)
-        self.rows.append(row)
-        return [*entries, ("plant", 0, msgspec.msgpack.encode(row))]
+        entries += [("market", 0, msgspec.msgpack.encode(event)) for event in self._owed]
+        if self._owed:
+            shards = enumerate(self.ring.shards)
+            entries += [("accounts", partition, encode(shard.accounts)) for partition, shard in shards]
+        entries.append(("plant", 0, msgspec.msgpack.encode(row)))
+        commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
+        self._log.transact(entries, commits, self._claim)
 
     def _ingest(self, partition: int, now_us: int) -> None:
         while True:

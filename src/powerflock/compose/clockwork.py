@@ -44,8 +44,13 @@ class Clockwork:
     """The clock to use, when the plant's time first began, and the file that remembers."""
 
     clock: Clock
-    first_us: int
+    anchor: _Anchor
     file: Path
+
+    @property
+    def first_us(self) -> int:
+        """When the plant's time began."""
+        return self.anchor.first_us
 
     @staticmethod
     def open(file: Path, speed: float, *, simulated: bool) -> Clockwork:
@@ -54,8 +59,8 @@ class Clockwork:
         anchor = _read(file)
         if not simulated and speed == 1.0:
             _refuse_a_step_back(file, anchor, wall)
-            first = anchor.first_us if anchor else wall
-            return Clockwork(SystemClock(), first, _write(file, _Anchor(first, wall, wall, 1.0)))
+            anchor = _Anchor(anchor.first_us if anchor else wall, wall, wall, 1.0)
+            return Clockwork(SystemClock(), anchor, _write(file, anchor))
         if anchor is None:
             offset = _MARKET_OFFSET_HOURS * MICROS_PER_HOUR
             midnight = wall - (wall + offset) % MICROS_PER_DAY
@@ -65,11 +70,13 @@ class Clockwork:
             alive_us = file.stat().st_mtime_ns // 1_000
             if anchor.speed != speed or wall - alive_us > _SHORT_STOP_S * MICROS_PER_S:
                 anchor = _Anchor(anchor.first_us, _stopped_us(file, anchor), wall, speed)
-        return Clockwork(ScaledClock(anchor.start_us, anchor.wall_us, speed), anchor.first_us, _write(file, anchor))
+        return Clockwork(ScaledClock(anchor.start_us, anchor.wall_us, speed), anchor, _write(file, anchor))
 
     def touch(self) -> None:
         """The plant is alive now, and will be for a little while."""
         alive_s = time.time() + _ALIVE_FOR_S
+        if not self.file.exists():
+            _write(self.file, self.anchor)
         os.utime(self.file, (alive_s, alive_s))
 
 

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from powerflock.compose.files import PlantFiles
+from powerflock.domain.errors import InvalidInput
 from powerflock.settings import Settings
 
 _log = logging.getLogger("powerflock")
+BAD_INPUT = 2
 _PAUSE_S = 2.0
 _PATIENCE_S = 5.0
 
@@ -31,10 +33,14 @@ class HomesProcess:
         self._child: asyncio.subprocess.Process | None = None
 
     async def keep_running(self) -> None:
-        """Start the homes, and again whenever they stop by themselves."""
+        """Start the homes, and again whenever they stop by themselves; `InvalidInput` where they can never start."""
         while True:
             self._child = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
             code = await self._child.wait()
+            if code == BAD_INPUT:
+                raise InvalidInput(
+                    "the demo's homes", " ".join(self._command[4:6]), "were refused: the reason is above"
+                )
             _log.warning("powerflock: the simulated homes stopped with code %d; starting them again", code)
             await asyncio.sleep(_PAUSE_S)
 

@@ -152,7 +152,7 @@ class LivePlant:
             batch_rows=own.batch_rows,
             max_frame_bytes=own.max_frame_bytes,
             credits=own.credits,
-            interval_us=self._settings.plant.interval_s * MICROS_PER_S,
+            interval_us=round(self._settings.plant.tick_s * MICROS_PER_S * self._clockwork.clock.speed),
         )
         gateway = Gateway(
             self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, self._acknowledged, options
@@ -177,13 +177,13 @@ class LivePlant:
             began = time.monotonic()
             try:
                 await self._turn(began - last)
+                self._clockwork.touch()
                 self._view.vitals.trouble = ""
             except Fenced:
                 raise
-            except LogError as error:
+            except (LogError, OSError) as error:
                 self._view.vitals.trouble = str(error)
                 _log.warning("powerflock: %s", error)
-            self._clockwork.touch()
             last, left = began, self._until_interval_s()
             pause = period - (time.monotonic() - began)
             await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))

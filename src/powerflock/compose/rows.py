@@ -63,6 +63,7 @@ def account_row(item: Settlement, length_us: int) -> models.AccountRow:
         item.delivered_mwh,
         item.spot_per_mwh,
         item.market_revenue,
+        item.earned,
         item.owner_payments + item.top_up,
         item.earned - item.owner_payments - item.top_up,
     )

@@ -198,10 +198,10 @@ class LiveView:
 
     def _account(self) -> models.Account:
         if self.runner is None:
-            return models.Account(None, None, None, None, None, None)
+            return models.Account(None, None, None, None, None, None, None)
         account = self.runner.ring.account
         return models.Account(
-            account.intervals, account.awarded_mwh, account.delivered_mwh, account.market_revenue,
+            account.intervals, account.awarded_mwh, account.delivered_mwh, account.market_revenue, account.earned,
             account.owner_payments + account.top_up, account.fleet_margin,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,9 @@ def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
 
 
 def _check_writable(file: Path) -> None:
-    """Refuse a report file that cannot be written now, rather than after the simulation."""
+    """Refuse a report that cannot be written now, rather than after the simulation."""
+    if any(find_spec(name) is None for name in ("jinja2", "matplotlib")):
+        raise InvalidInput("--report", str(file), "needs jinja2 and matplotlib", "Install powerflock[report].")
     try:
         file.touch()
     except OSError as error:

@@ -64,10 +64,18 @@ class Outlook(Protocol):
         """Take over what `dump` gave, after the sites are enrolled; `DamagedSnapshot` where it is not that."""
 
 
+class _LearnedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    load: SlotState
+    solar: SlotState
+    load_error: list[float]
+    sky_given: list[float]
+    sky_expected: list[float]
+
+
 class _Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    load: tuple[SlotState | None, ...]
-    solar: tuple[SlotState | None, ...]
+    parts: tuple[_LearnedPart | None, ...]
     price: SlotState
+    price_error: list[float]
 
 
 class _Part:
@@ -79,6 +87,22 @@ class _Part:
         self.adopt(terms)
         self.load_error = RecentError(np.zeros(terms.tariff.size))
         self.sky_lately = RecentSky(np.zeros(terms.tariff.size), np.zeros(terms.tariff.size))
+
+    def learned(self) -> _LearnedPart:
+        """For a snapshot."""
+        given, expected = self.sky_lately.given.tolist(), self.sky_lately.expected.tolist()
+        error = self.load_error.value.tolist()
+        return _LearnedPart(self.load.state(), self.solar.state(), error, given, expected)
+
+    def take_over(self, known: _LearnedPart) -> None:
+        """What an earlier process had learned; sites enrolled since stay unknown."""
+        self.load.restore(known.load)
+        self.solar.restore(known.solar)
+        sites = self.load_error.value.size
+        self.load_error.value = np.array(known.load_error)
+        self.sky_lately.given, self.sky_lately.expected = np.array(known.sky_given), np.array(known.sky_expected)
+        self.load_error.grow(sites)
+        self.sky_lately.grow(sites)
 
     def adopt(self, terms: Terms) -> None:
         """New or changed sites: known ones keep what was learned."""
@@ -190,19 +214,18 @@ class BaselineOutlook:
 
     def dump(self) -> bytes:
         """See `Outlook`."""
-        load = tuple(part.load.state() if part else None for part in self._parts)
-        solar = tuple(part.solar.state() if part else None for part in self._parts)
-        return msgspec.msgpack.encode(_Learned(load, solar, self._price.state()))
+        parts = tuple(part.learned() if part else None for part in self._parts)
+        return msgspec.msgpack.encode(_Learned(parts, self._price.state(), self._price_error.value.tolist()))
 
     def load(self, payload: bytes) -> None:
         """See `Outlook`."""
         try:
             learned = msgspec.msgpack.decode(payload, type=_Learned)
             self._price.restore(learned.price)
-            for part, load, solar in zip(self._parts, learned.load, learned.solar, strict=True):
-                if part is not None and load is not None and solar is not None:
-                    part.load.restore(load)
-                    part.solar.restore(solar)
+            self._price_error.value = np.array(learned.price_error)
+            for part, known in zip(self._parts, learned.parts, strict=True):
+                if part is not None and known is not None:
+                    part.take_over(known)
         except (msgspec.DecodeError, InvalidInput, ValueError) as error:
             raise DamagedSnapshot(f"what the outlook had learned cannot be read: {error}") from error
 

@@ -11,6 +11,7 @@ import pytest
 from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
+from powerflock.domain.errors import LogError
 from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.log.port import Fenced
@@ -118,6 +119,30 @@ def test_the_open_interval_is_settled_with_all_of_its_energy() -> None:
     assert again.intervals == whole.intervals == 2
     assert again.delivered_mwh == pytest.approx(whole.delivered_mwh, rel=0.02)
     assert again.awarded_mwh == pytest.approx(whole.awarded_mwh)
+
+
+def test_what_a_log_could_not_take_is_seen_by_nobody_and_written_at_the_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, runner = started(4)
+    shown, events = len(runner.rows), [event.interval for event in runner.awards]
+
+    def full(*_: object) -> list[int]:
+        msg = "the disk is full"
+        raise LogError(msg)
+
+    world.minute = 5
+    with monkeypatch.context() as patch:
+        patch.setattr(world.log, "transact", full)
+        with pytest.raises(LogError, match="full"):
+            runner.tick(world.now_us)
+    assert (len(runner.rows), [event.interval for event in runner.awards]) == (shown, events)
+    runner.tick(world.now_us + TICK_US // 2)
+    assert [event.interval for event in runner.awards] == [*events, events[-1] + 1], "what began is not lost"
+    again = world.runner()
+    again.recover()
+    assert [event.interval for event in again.awards] == [event.interval for event in runner.awards]
+    assert again.ring.account == runner.ring.account
 
 
 def test_readings_sent_twice_count_once() -> None:
