@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from powerflock.groups.hierarchy import PORTFOLIO
-from powerflock.market.account import Settlement
+from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
 from powerflock.market.signs import to_market_mw
 from powerflock.plant.model import Turn
@@ -22,13 +22,17 @@ from powerflock.twins.snapshot import Mark
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The market event that opens an interval: what it settled, its award, and the log offsets its books start at."""
+    """The market event that opens an interval: what it settled, its award, and the log offsets its books start at.
+
+    `account` holds the sums of everything settled so far.
+    """
 
     interval: int
     opened_us: int
     spot_per_mwh: float
     bid: Bid | None
     settled: tuple[Settlement, ...]
+    account: Account
     offsets: tuple[int, ...]
 
 

@@ -22,10 +22,13 @@ from powerflock.plant.owners import OWNER
 from powerflock.plant.ring import Ring
 from powerflock.twins.snapshot import load
 
+EVENTS_SHOWN = 2000
+"""How many intervals are kept in mind; the account carries the sums of all that were ever settled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`next_offset` of each partition's readings, the market's events and the plant's rows so far, oldest first."""
+    """`next_offset` of each partition's readings, the newest market events and the plant's rows, oldest first."""
 
     next_offset: list[int]
     events: list[IntervalBegan]
@@ -37,13 +40,10 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -
     partitions = range(ring.registry.partitions)
     for partition in partitions:
         _replay_registry(log, ring, partition, first_seq)
-    events = [msgspec.msgpack.decode(payload, type=IntervalBegan) for payload in _payloads(log, "market", 0)]
+    newest = max(log.end("market", 0) - EVENTS_SHOWN, 0)
+    events = [msgspec.msgpack.decode(payload, type=IntervalBegan) for payload in _payloads(log, "market", 0, newest)]
     rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
-    account = Account()
-    for event in events:
-        for item in event.settled:
-            account = account.plus(item)
-    ring.account = account
+    ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
     for partition in partitions:
         _restore_twins(log, ring, snapshots, partition, offsets[partition])
@@ -56,8 +56,7 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -
     return Recovered(offsets, events, rows)
 
 
-def _payloads(log: Log, topic: str, partition: int) -> Iterator[bytes]:
-    offset = 0
+def _payloads(log: Log, topic: str, partition: int, offset: int = 0) -> Iterator[bytes]:
     while entries := log.read(topic, partition, offset):
         yield from (entry.payload for entry in entries)
         offset = entries[-1].offset + 1

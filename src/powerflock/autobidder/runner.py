@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
-from powerflock.autobidder.recovery import recover
+from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.ids import partition_of
@@ -31,7 +31,7 @@ from powerflock.twins.snapshot import Mark, dump
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT, _ACCOUNTS_KEPT = 1000, 2
-_ROWS_KEPT, _EVENTS_KEPT = 100_000, 2000
+_ROWS_KEPT = 100_000
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Runner:
             found = recover(self._log, self.ring, self._snapshots, self.first_seq)
             self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
             self.rows.extend(found.rows)
-            for event in found.events[-_EVENTS_KEPT:]:
+            for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
 
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
@@ -118,8 +118,14 @@ class Runner:
         """The market event of a turn in which an interval began."""
         assert turn.began is not None, "an event needs an interval's beginning"
         return IntervalBegan(
-            turn.interval, now_us, turn.began.spot_per_mwh, turn.began.bid, turn.settled, tuple(self._next)
-        )  # fmt: skip
+            interval=turn.interval,
+            opened_us=now_us,
+            spot_per_mwh=turn.began.spot_per_mwh,
+            bid=turn.began.bid,
+            settled=turn.settled,
+            account=self.ring.account,
+            offsets=tuple(self._next),
+        )
 
     def _write(self, turn: Turn, row: PlantRow) -> None:
         """All that the turn decided, in one transaction; if it fails only events stay owed: commands expire anyway."""
@@ -169,5 +175,5 @@ class Runner:
         self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))
 
     def _remember(self, event: IntervalBegan) -> None:
-        self.settled = [*self.settled, *event.settled][-_EVENTS_KEPT:]
-        self.awards = [*self.awards, event][-_EVENTS_KEPT:]
+        self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]
+        self.awards = [*self.awards, event][-EVENTS_SHOWN:]

@@ -107,6 +107,8 @@ class SiteView:
         reserve = spec.battery.reserve_ratio * spec.battery.capacity_kwh
         share = f"{reserve:.1f} kWh ({spec.battery.reserve_ratio:.0%})"
         why = [f"{share} stay in the battery as your backup, whatever the market does."]
+        if columns.freshness.size != shard.sites:
+            return [*why, "Other homes are joining at this moment; ask again in a second."]
         step = shard.plan.step(self._turn.interval) if shard.plan is not None else -1
         if shard.plan is None or step < 0:
             return [*why, "Your plan is being made; until then your battery covers your own use."]
