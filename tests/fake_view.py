@@ -161,9 +161,9 @@ class FakeView:
 
     def _account(self, now: int) -> m.Account:
         if self.phase != "running":
-            return m.Account(0, None, None, None, None, None)
+            return m.Account(0, None, None, None, None, None, None)
         rows = self.accounts(200)
-        total = {name: sum(getattr(row, name) for row in rows) for name in m.Account.__struct_fields__[1:6]}
+        total = {name: sum(getattr(row, name) for row in rows) for name in m.Account.__struct_fields__[1:7]}
         return m.Account(intervals=len(rows), **total)
 
     def history(self, minutes: float) -> m.History:
@@ -276,6 +276,7 @@ class FakeView:
         at = self._one(start + 200 * MICROS_PER_S)
         awarded, delivered = at["target"] / 12, at["delivered"] / 12
         revenue, owners = delivered * at["spot"], abs(delivered) * 31
+        earned = abs(delivered) * abs(at["spot"] - 90) * 0.6
         return m.AccountRow(
             to_rfc3339(start),
             to_rfc3339(start + INTERVAL_US),
@@ -283,8 +284,9 @@ class FakeView:
             delivered,
             at["spot"],
             revenue,
+            earned,
             owners,
-            revenue - owners,
+            earned - owners,
         )
 
     def enrol(self, specs: Sequence[SiteSpec]) -> m.EnrolResult:

@@ -106,6 +106,18 @@ def test_stale_numbers_are_never_shown_as_live(browser: Browser, serve: Callable
     page.close()
 
 
+def test_the_account_adds_up_before_the_readers_eyes(browser: Browser, serve: Callable[..., Server]) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    account = page.get_by_role("region", name="Account")
+    expect(account).to_contain_text("against the same homes on their own")
+    shown = account.locator(".sum dd").all_inner_texts()
+    earned, paid, margin = (float(text.replace("−", "-").replace("A$", "").replace(",", "")) for text in shown)
+    assert earned - paid == pytest.approx(margin, abs=0.011)
+    watch.check()
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("phase", "words"), [("waiting", "Waiting for the first reading"), ("recovering", "is recovering")]
 )

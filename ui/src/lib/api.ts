@@ -12,7 +12,7 @@ export interface Band { price_per_mwh: number; quantity_mw: number }
 export interface Bid { interval_start: string; bands: Band[]; base_mw: number; award_mw: Num }
 export interface Account {
   intervals: Num; awarded_mwh: Num; delivered_mwh: Num;
-  market_revenue: Num; owner_payments: Num; fleet_margin: Num; currency: string;
+  market_revenue: Num; earned: Num; owner_payments: Num; fleet_margin: Num; currency: string;
 }
 export interface Ring { readings_per_s: Num; tick_ms: Num; plan_ms: Num; log_entries: number; started: string }
 export interface State {
@@ -42,7 +42,7 @@ export interface GroupRow {
 }
 export interface AccountRow {
   interval_start: string; interval_end: string; awarded_mwh: Num; delivered_mwh: Num; spot_per_mwh: Num;
-  market_revenue: Num; owner_payments: Num; fleet_margin: Num; currency: string;
+  market_revenue: Num; earned: Num; owner_payments: Num; fleet_margin: Num; currency: string;
 }
 
 const BASE = "/api/v1";
