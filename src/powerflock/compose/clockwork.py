@@ -23,13 +23,13 @@ from powerflock.domain.clock import (
     to_rfc3339,
 )
 from powerflock.domain.errors import InvalidInput
+from powerflock.sim.prices import MARKET_TIME_US
 
 _SHORT_STOP_S = 600.0
 _ALIVE_FOR_S = 5.0
 """`touch` says that the plant will have been alive until so much later: a crash between two touches loses no time."""
 _FIRST_HOUR = 17
 """Market time at which a simulated plant starts: there is something to see before long."""
-_MARKET_OFFSET_HOURS = 10
 
 
 class _Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,8 +62,7 @@ class Clockwork:
             anchor = _Anchor(anchor.first_us if anchor else wall, wall, wall, 1.0)
             return Clockwork(SystemClock(), anchor, _write(file, anchor))
         if anchor is None:
-            offset = _MARKET_OFFSET_HOURS * MICROS_PER_HOUR
-            midnight = wall - (wall + offset) % MICROS_PER_DAY
+            midnight = wall - (wall + MARKET_TIME_US) % MICROS_PER_DAY
             start = midnight + _FIRST_HOUR * MICROS_PER_HOUR
             anchor = _Anchor(start, start, wall, speed)
         else:

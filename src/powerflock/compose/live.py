@@ -26,7 +26,7 @@ from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import PlantFiles, SnapshotFiles
 from powerflock.compose.homes_process import HomesProcess
-from powerflock.compose.parts import CORES, MARKET_OFFSET_US, import_prices, ring_settings
+from powerflock.compose.parts import CORES, import_prices, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
@@ -43,6 +43,7 @@ from powerflock.log.port import Fenced, Log
 from powerflock.plant.outlook import BaselineOutlook
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
+from powerflock.sim.prices import MARKET_TIME_US
 from powerflock.twins.estimate import EstimateSettings
 
 STATIC = Path(api.__file__).parent / "static"
@@ -70,7 +71,7 @@ class LivePlant:
         self._clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=demo)
         self._prices = LivePrices(settings, self._clockwork.first_us)
         self._log: Log = open_log(f"sqlite:{files.log}" if settings.log.kind == "sqlite" else "memory:")
-        labels = Labels(self._prices.source, self._prices.generated, MARKET_OFFSET_US // (60 * MICROS_PER_S))
+        labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
         self._runner: Runner | None = None
         self._gateway: Gateway | None = None

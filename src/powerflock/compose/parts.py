@@ -17,7 +17,6 @@ from powerflock.sim.prices import PriceSeries
 from powerflock.sim.profiles import Profiles
 from powerflock.twins.estimate import EstimateSettings
 
-MARKET_OFFSET_US = 10 * MICROS_PER_HOUR
 CORES = 2
 
 

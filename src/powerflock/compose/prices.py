@@ -15,7 +15,7 @@ from powerflock.forecast.history import DAYS
 from powerflock.settings import Settings
 from powerflock.sim import prices as sim_prices
 from powerflock.sim.price_files import read_prices
-from powerflock.sim.prices import MARKET_TIME_US, STEP_US, PriceSeries, generated_day
+from powerflock.sim.prices import MARKET_TIME_US, STEP_US, PriceSeries, generated_day, market_midnight_from
 
 
 class LivePrices:
@@ -62,6 +62,6 @@ def _generated(seed: int, day: int) -> F64:
 
 def _whole_days(series: PriceSeries) -> PriceSeries:
     """From its first market midnight, as many whole days as it has."""
-    start = series.start_us + (-(series.start_us + MARKET_TIME_US)) % MICROS_PER_DAY
+    start = market_midnight_from(series.start_us)
     days = (series.end_us - start) // MICROS_PER_DAY
     return series.window(start, start + days * MICROS_PER_DAY)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from powerflock.autobidder.runner import Runner
-from powerflock.compose.parts import CORES, MARKET_OFFSET_US, import_homes, import_prices, ring_settings
+from powerflock.compose.parts import CORES, import_homes, import_prices, ring_settings
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_S, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import InvalidInput
@@ -27,7 +27,7 @@ from powerflock.sim import prices as sim_prices
 from powerflock.sim.fleet import Devices, SimFleet
 from powerflock.sim.perfect import PerfectOutlook
 from powerflock.sim.price_files import read_prices
-from powerflock.sim.prices import PriceSeries
+from powerflock.sim.prices import MARKET_TIME_US, PriceSeries, market_midnight_from
 from powerflock.sim.profiles import Fleet
 from powerflock.sim.report import write_report
 from powerflock.sim.simulate import Run, Simulation
@@ -66,7 +66,7 @@ def run_simulation(
         simulation, runner = _virtual_plant(
             settings, fleet, prices, seed, start, known_until if perfect else None, pool
         )
-        run = simulation.run(start, end, known_until, MARKET_OFFSET_US, progress)
+        run = simulation.run(start, end, known_until, MARKET_TIME_US, progress)
     if report is not None:
         write_report(
             report, run, runner.ring.account, summary(run, runner, fleet, prices, perfect=perfect), runner.settled
@@ -163,14 +163,9 @@ def _first_day(prices: PriceSeries | None, days: int) -> int:
     """The default start: a fixed date for generated prices; in a file its first day, after a week if it has one."""
     if prices is None:
         return from_rfc3339(DEFAULT_START)
-    first = _midnight_from(prices.start_us)
+    first = market_midnight_from(prices.start_us)
     week = first + HISTORY_DAYS * MICROS_PER_DAY
     return week if week + (days + 1) * MICROS_PER_DAY <= prices.end_us else first
-
-
-def _midnight_from(time_us: int) -> int:
-    """The first market midnight at or after `time_us`."""
-    return time_us + (-(time_us + MARKET_OFFSET_US)) % MICROS_PER_DAY
 
 
 def _days_between(from_us: int, to_us: int, option: str) -> int:

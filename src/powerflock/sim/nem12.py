@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from powerflock.domain.arrays import F64
-from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_S
 from powerflock.domain.errors import InvalidInput
 from powerflock.sim.metered import Metered, Terms, fleet_of
+from powerflock.sim.prices import MARKET_TIME_US
 from powerflock.sim.profiles import STEP_US, STEPS_PER_DAY, Fleet
 
 _UNITS = {"WH": 1e-3, "KWH": 1.0, "MWH": 1e3}
-_MARKET_TIME_US = 10 * MICROS_PER_HOUR
 _QUALITIES = "AEFSV"
 _MINUTES_PER_DAY = 1440
 
@@ -195,7 +195,7 @@ def _fleet(reader: _Reader) -> Fleet:
         for (register, day), energy in registers.items():
             at = (day - first) * STEPS_PER_DAY
             net[row, at : at + STEPS_PER_DAY] += energy if register.startswith("E") else -energy
-    metered = Metered(list(spans), first * MICROS_PER_DAY - _MARKET_TIME_US, STEP_US, net, np.zeros_like(net))
+    metered = Metered(list(spans), first * MICROS_PER_DAY - MARKET_TIME_US, STEP_US, net, np.zeros_like(net))
     share = reader.substituted / reader.seen
     source = f"{reader.path.name} (NEM12, net load; {share:.0%} of values not read but substituted)"
     return fleet_of(metered, [Terms()] * len(spans), source)

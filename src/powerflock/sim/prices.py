@@ -61,6 +61,11 @@ class PriceSeries:
         return InvalidInput(f"price {what} ({self.source})", value, bound, "Give a file that covers it, or shift days.")
 
 
+def market_midnight_from(time_us: int) -> int:
+    """The first market midnight at or after `time_us`."""
+    return time_us + (-(time_us + MARKET_TIME_US)) % MICROS_PER_DAY
+
+
 def generated(seed: int, start_us: int, days: int) -> PriceSeries:
     """`days` × 24 h of invented prices from `start_us` (a 5-minute boundary) on.
 
