@@ -83,6 +83,7 @@ def random_problems(seed: int, homes: int, intervals: int) -> SiteProblems:
         limit, limit * rng.uniform(0.7, 1.0, homes), rng.uniform(0.85, 1.0, homes), rng.uniform(0.85, 1.0, homes),
         rng.choice([0.0, 0.02, 0.08], homes), floor, capacity,
         np.full(homes, 40.0), rng.choice([5.0, 10.0, 40.0], homes) + solar.max(axis=1),
+        np.zeros(homes), np.zeros(homes),
     )  # fmt: skip
     return SiteProblems(
         hours=rng.choice([1 / 12, 0.5, 1.0], 1).repeat(intervals) * rng.choice([1.0, 2.0], intervals),

@@ -47,7 +47,7 @@ def real_problems(data: Path, intervals: int, homes: int) -> SiteProblems:
     tariffs = np.array([[tariff.import_per_kwh, tariff.export_per_kwh] for tariff in TARIFFS])[:, :, slots]
     capacity = np.resize([13.5, 9.8, 6.5, 5.0], homes)
     limit = np.resize([5.0, 5.0, 3.3, 3.8], homes)
-    efficiency, wide = np.full(homes, 0.95), np.full(homes, 100.0)
+    efficiency, wide, none = np.full(homes, 0.95), np.full(homes, 100.0), np.zeros(homes)
     spot = pq.read_table(data / PRICES)["RRP"].to_numpy()[:288].reshape(intervals, -1).mean(axis=1) / 1000.0
     reserve, wear = 0.2 * capacity, np.full(homes, 0.02)
     problems = SiteProblems(
@@ -59,7 +59,7 @@ def real_problems(data: Path, intervals: int, homes: int) -> SiteProblems:
         coordination_per_kwh=spot - REIMBURSEMENT_PER_KWH,
         terminal_per_kwh=np.full(homes, 0.2),
         stored_kwh=0.5 * capacity,
-        batteries=Batteries(limit, limit, efficiency, efficiency, wear, reserve, capacity, wide, wide),
+        batteries=Batteries(limit, limit, efficiency, efficiency, wear, reserve, capacity, wide, wide, none, none),
     )
     lowest = lowest_convex_price(problems)
     return dataclasses.replace(problems, coordination_per_kwh=np.maximum(problems.coordination_per_kwh, lowest))

@@ -21,27 +21,32 @@ Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 """
 
 from powerflock.optimise.check import Finding, check_plan, schedule_cost
-from powerflock.optimise.problem import Batteries, SiteProblems, check_problems
+from powerflock.optimise.faults import check_problems, faults
+from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
-from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve
+from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve, solve_each
 
 __all__ = [
     "Batteries",
+    "Devices",
     "Finding",
     "Moment",
     "Plans",
     "Policies",
     "SiteProblems",
     "ValueFunctions",
+    "VaryingLimits",
     "answers",
     "best_cost",
     "check_plan",
     "check_problems",
     "energy_cost",
+    "faults",
     "lowest_convex_price",
     "offers",
     "schedule_cost",
     "solve",
+    "solve_each",
     "stored_change",
     "value",
 ]

@@ -1,20 +1,22 @@
-"""The site problem for a batch of homes, as columns, with its checks.
+"""The site problem for a batch of homes, as columns.
 
-Passive signs. Home i over T intervals of `hours[t]`: net load n (load + solar), import price a ≥ export price b, the
-coordination price λ added to both, battery power p in [−discharge, charge] and within the connection's limits on
-n + p, stored energy in [floor, capacity]. Minimise bill + wear·|p| − terminal·(energy left).
+Passive signs. Home i over T intervals of `hours[t]`: net load n (load + solar), import price a and export price b, the
+coordination price λ added to both, storage powers p in [−discharge, charge], solar switched off c ≤ curtailable, the
+connection's limits on n + Σp + c, stored energy in [floor, capacity] at every interval's end. Minimise
+bill + wear·|p| − terminal·(energy left). What is optional costs nothing where it is None.
+Must not know how it is solved; `faults` says which homes are sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from powerflock.domain.arrays import F64, I32
+from powerflock.domain.arrays import F64, I32, I64
 from powerflock.domain.errors import InvalidInput
 
 Values: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | npt.NDArray[np.generic]
@@ -23,7 +25,10 @@ Values: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | npt.ND
 
 @dataclass(frozen=True, slots=True)
 class Batteries:
-    """Battery and connection of S homes, each (S,) float64. A home without battery has zero limits and capacity."""
+    """Battery and connection of S homes, each (S,) float64. A home without battery has zero limits and capacity.
+
+    Where `least_charge_kw` or `least_discharge_kw` is not 0, power below it is impossible, but for none at all.
+    """
 
     charge_limit_kw: F64
     discharge_limit_kw: F64
@@ -34,6 +39,8 @@ class Batteries:
     capacity_kwh: F64
     import_limit_kw: F64
     export_limit_kw: F64
+    least_charge_kw: F64
+    least_discharge_kw: F64
 
     @staticmethod
     def of(
@@ -48,18 +55,103 @@ class Batteries:
         wear_per_kwh: Values = 0.02,
         import_limit_kw: Values = 100.0,
         export_limit_kw: Values = 100.0,
+        least_charge_kw: Values = 0.0,
+        least_discharge_kw: Values = 0.0,
     ) -> Batteries:
         """`homes` batteries, each column one number for all or (S,) numbers; `InvalidInput` where it is neither."""
         given = locals()
-        return Batteries(*(_column(field.name, given[field.name], (homes,)) for field in fields(Batteries)))
+        return Batteries(*(column(field.name, given[field.name], (homes,)) for field in fields(Batteries)))
 
-    def rows(self, part: slice) -> Batteries:
+    def rows(self, part: slice | I64) -> Batteries:
         """The homes in `part`."""
         return Batteries(*(getattr(self, field.name)[part] for field in fields(self)))
 
     def stacked(self) -> F64:
-        """(S, 9) float64, C order, columns in the order of the fields: what the kernels read."""
+        """(S, 11) float64, C order, columns in the order of the fields: what the kernels read."""
         return np.ascontiguousarray(np.stack([getattr(self, field.name) for field in fields(self)], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class VaryingLimits:
+    """Limits that change over time, each (S, T) float64; they replace those in `Batteries`.
+
+    `floor_kwh` and `capacity_kwh` hold at the intervals' ends, so a floor that rises is energy needed by then: a storm
+    reserve, or a car's departure. Import and export limits are the connection's (a dynamic operating envelope).
+    """
+
+    charge_limit_kw: F64
+    discharge_limit_kw: F64
+    floor_kwh: F64
+    capacity_kwh: F64
+    import_limit_kw: F64
+    export_limit_kw: F64
+
+    @staticmethod
+    def of(
+        batteries: Batteries,
+        intervals: int,
+        *,
+        charge_limit_kw: Values | None = None,
+        discharge_limit_kw: Values | None = None,
+        floor_kwh: Values | None = None,
+        capacity_kwh: Values | None = None,
+        import_limit_kw: Values | None = None,
+        export_limit_kw: Values | None = None,
+    ) -> VaryingLimits:
+        """The batteries' own limits, but for those given: one number, (T,) for all homes, or (S, T)."""
+        given, shape = locals(), (batteries.capacity_kwh.size, intervals)
+        columns = []
+        for field in fields(VaryingLimits):
+            values = given[field.name]
+            own = getattr(batteries, field.name)[:, None]
+            columns.append(column(field.name, own if values is None else values, shape))
+        return VaryingLimits(*columns)
+
+    def rows(self, part: slice | I64) -> VaryingLimits:
+        """The homes in `part`."""
+        return VaryingLimits(*(getattr(self, field.name)[part] for field in fields(self)))
+
+    def stacked(self) -> F64:
+        """(S, T, 6) float64, C order, columns in the order of the fields: what the kernels read."""
+        return np.ascontiguousarray(np.stack([getattr(self, field.name) for field in fields(self)], axis=2))
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """N further storages at the homes: cars, tanks, second batteries. `home` (N,) int32; the rest as in `SiteProblems`.
+
+    The connection's limits in `batteries` and `limits` mean nothing here. Energies may be cumulative: see `sessions`.
+    """
+
+    home: I32
+    batteries: Batteries
+    stored_kwh: F64
+    terminal_per_kwh: F64
+    limits: VaryingLimits | None = None
+
+    @staticmethod
+    def of(
+        home: Values, batteries: Batteries, *, stored_kwh: Values, terminal_per_kwh: Values = 0.0,
+        limits: VaryingLimits | None = None,
+    ) -> Devices:  # fmt: skip
+        """The devices of `batteries` at homes `home`; `InvalidInput` where a column does not fit."""
+        count = batteries.capacity_kwh.size
+        return Devices(
+            whole("home", home, count), batteries, column("stored_kwh", stored_kwh, (count,)),
+            column("terminal_per_kwh", terminal_per_kwh, (count,)), limits,
+        )  # fmt: skip
+
+    def rows(self, part: slice | I64) -> Devices:
+        """The devices in `part`."""
+        limits = None if self.limits is None else self.limits.rows(part)
+        return Devices(
+            self.home[part], self.batteries.rows(part), self.stored_kwh[part], self.terminal_per_kwh[part], limits
+        )
+
+    def at(self, first: int, end: int) -> Devices:
+        """The devices of homes `first` up to `end`, whose homes are then counted from `first`."""
+        mine = self.rows(np.flatnonzero((self.home >= first) & (self.home < end)))
+        return replace(mine, home=(mine.home - first).astype(np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +160,7 @@ class SiteProblems:
 
     `hours` (T,), `net_load_kw` (S, T), `import_per_kwh` and `export_per_kwh` (K, T) for K tariffs, `tariff` (S,) int32
     row of each home's tariff, `coordination_per_kwh` (T,), `terminal_per_kwh` (S,), `stored_kwh` (S,) at the start.
+    `net_load_kw` is before curtailment, of which `curtailable_kw` (S, T) ≥ 0 is possible.
     """
 
     hours: F64
@@ -79,6 +172,9 @@ class SiteProblems:
     terminal_per_kwh: F64
     stored_kwh: F64
     batteries: Batteries
+    limits: VaryingLimits | None = None
+    curtailable_kw: F64 | None = None
+    devices: Devices | None = None
 
     @staticmethod
     def of(
@@ -92,6 +188,9 @@ class SiteProblems:
         tariff: Values = 0,
         coordination_per_kwh: Values = 0.0,
         terminal_per_kwh: Values = 0.0,
+        limits: VaryingLimits | None = None,
+        curtailable_kw: Values | None = None,
+        devices: Devices | None = None,
     ) -> SiteProblems:
         """The problem from (S, T) net load and columns that may be one number, a sequence or any array of numbers.
 
@@ -104,15 +203,18 @@ class SiteProblems:
         homes, intervals = shape
         tariffs = max(np.atleast_2d(np.asarray(prices)).shape[0] for prices in (import_per_kwh, export_per_kwh))
         return SiteProblems(
-            _column("hours", hours, (intervals,)),
-            _column("net_load_kw", net_load_kw, shape),
-            _column("import_per_kwh", import_per_kwh, (tariffs, intervals)),
-            _column("export_per_kwh", export_per_kwh, (tariffs, intervals)),
-            _rows(tariff, homes),
-            _column("coordination_per_kwh", coordination_per_kwh, (intervals,)),
-            _column("terminal_per_kwh", terminal_per_kwh, (homes,)),
-            _column("stored_kwh", stored_kwh, (homes,)),
+            column("hours", hours, (intervals,)),
+            column("net_load_kw", net_load_kw, shape),
+            column("import_per_kwh", import_per_kwh, (tariffs, intervals)),
+            column("export_per_kwh", export_per_kwh, (tariffs, intervals)),
+            whole("tariff", tariff, homes),
+            column("coordination_per_kwh", coordination_per_kwh, (intervals,)),
+            column("terminal_per_kwh", terminal_per_kwh, (homes,)),
+            column("stored_kwh", stored_kwh, (homes,)),
             batteries,
+            limits,
+            None if curtailable_kw is None else column("curtailable_kw", curtailable_kw, shape),
+            devices,
         )
 
     @property
@@ -126,14 +228,27 @@ class SiteProblems:
         return int(self.hours.shape[0])
 
     def rows(self, part: slice) -> SiteProblems:
-        """The homes in `part`, sharing the tariffs and prices."""
+        """The homes in `part` (step 1), sharing the tariffs and prices."""
+        first, end, _ = part.indices(self.homes)
         return SiteProblems(
             self.hours, self.net_load_kw[part], self.import_per_kwh, self.export_per_kwh, self.tariff[part],
             self.coordination_per_kwh, self.terminal_per_kwh[part], self.stored_kwh[part], self.batteries.rows(part),
+            None if self.limits is None else self.limits.rows(part),
+            None if self.curtailable_kw is None else self.curtailable_kw[part],
+            None if self.devices is None else self.devices.at(first, end),
+        )  # fmt: skip
+
+    def pick(self, homes: I64) -> SiteProblems:
+        """The homes in `homes`, ascending, without their devices, sharing the tariffs and prices."""
+        return SiteProblems(
+            self.hours, self.net_load_kw[homes], self.import_per_kwh, self.export_per_kwh, self.tariff[homes],
+            self.coordination_per_kwh, self.terminal_per_kwh[homes], self.stored_kwh[homes], self.batteries.rows(homes),
+            None if self.limits is None else self.limits.rows(homes),
+            None if self.curtailable_kw is None else self.curtailable_kw[homes],
         )  # fmt: skip
 
 
-def _column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
+def column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
     """`values` as a float64 array of its own of `shape`."""
     try:
         given = np.asarray(values, np.float64)
@@ -145,73 +260,9 @@ def _column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
         raise InvalidInput(f"shape of {name}", given.shape, f"must be {shape}, or one number for all") from error
 
 
-def _rows(values: Values, homes: int) -> I32:
-    """`values` as (S,) int32, none rounded."""
-    given = _column("tariff", values, (homes,))
+def whole(name: str, values: Values, count: int) -> I32:
+    """`values` as (count,) int32, none rounded."""
+    given = column(name, values, (count,))
     if not (given == np.floor(given)).all():
-        raise InvalidInput("tariff", str(values)[:60], "must be whole numbers, rows of the tariffs")
+        raise InvalidInput(name, str(values)[:60], "must be whole numbers")
     return given.astype(np.int32)
-
-
-def check_problems(problems: SiteProblems) -> None:
-    """Refuse wrong shapes, unknown values and inverted limits with `InvalidInput` naming the home and the field."""
-    _check_shapes(problems)
-    homes = {
-        "net_load_kw": problems.net_load_kw,
-        "terminal_per_kwh": problems.terminal_per_kwh,
-        "stored_kwh": problems.stored_kwh,
-    } | {field.name: getattr(problems.batteries, field.name) for field in fields(Batteries)}
-    for name, values in homes.items():
-        _refuse(name, values, ~np.isfinite(values), "must be a finite number")
-    for name in ("hours", "import_per_kwh", "export_per_kwh", "coordination_per_kwh"):
-        if not np.isfinite(getattr(problems, name)).all():
-            raise InvalidInput(name, "NaN or infinite", "must be finite in every interval")
-    if not (problems.hours > 0).all():
-        raise InvalidInput("hours", float(problems.hours.min()), "every interval must be longer than 0")
-    cells = problems.batteries
-    for name in ("charge_limit_kw", "discharge_limit_kw", "wear_per_kwh", "import_limit_kw", "export_limit_kw"):
-        _refuse(name, getattr(cells, name), getattr(cells, name) < 0, "must be 0 or more")
-    for name in ("charge_efficiency_ratio", "discharge_efficiency_ratio"):
-        values = getattr(cells, name)
-        _refuse(name, values, (values <= 0) | (values > 1), "must be above 0 and at most 1")
-    _refuse("floor_kwh", cells.floor_kwh, cells.floor_kwh > cells.capacity_kwh, "must not exceed capacity_kwh")
-    outside = (problems.stored_kwh < cells.floor_kwh - 1e-9) | (problems.stored_kwh > cells.capacity_kwh + 1e-9)
-    _refuse("stored_kwh", problems.stored_kwh, outside, "must lie between floor_kwh and capacity_kwh")
-
-
-def _check_shapes(problems: SiteProblems) -> None:
-    homes, intervals = problems.homes, problems.intervals
-    expected: dict[str, tuple[int, ...]] = {
-        "net_load_kw": (homes, intervals),
-        "import_per_kwh": (problems.export_per_kwh.shape[0], intervals),
-        "export_per_kwh": (problems.import_per_kwh.shape[0], intervals),
-        "tariff": (homes,),
-        "coordination_per_kwh": (intervals,),
-        "terminal_per_kwh": (homes,),
-        "stored_kwh": (homes,),
-    }
-    shapes = {name: getattr(problems, name).shape for name in ("hours", *expected)}
-    types = {name: getattr(problems, name).dtype for name in ("hours", *expected)}
-    for field in fields(Batteries):
-        expected[field.name], shapes[field.name] = (homes,), getattr(problems.batteries, field.name).shape
-        types[field.name] = getattr(problems.batteries, field.name).dtype
-    for name, dtype in types.items():
-        wanted = np.dtype(np.int32 if name == "tariff" else np.float64)
-        if dtype != wanted:
-            raise InvalidInput(f"dtype of {name}", str(dtype), f"must be {wanted}", "Build it with `of`: it converts.")
-    for name, shape in expected.items():
-        if shapes[name] != shape:
-            raise InvalidInput(
-                f"shape of {name}", shapes[name], f"must be {shape} for {homes} homes, {intervals} intervals"
-            )
-    if homes and not 0 <= problems.tariff.min() <= problems.tariff.max() < problems.import_per_kwh.shape[0]:
-        raise InvalidInput(
-            "tariff", int(problems.tariff.max()), f"must be a row of the {problems.import_per_kwh.shape[0]} tariffs"
-        )
-
-
-def _refuse(field: str, values: F64, bad: np.ndarray, bound: str) -> None:
-    if bad.any():
-        where = np.unravel_index(int(bad.argmax()), bad.shape)
-        place = f"home {where[0]}" + (f", interval {where[1]}" if len(where) > 1 else "")
-        raise InvalidInput(f"{place}: {field}", float(values[where]), bound)

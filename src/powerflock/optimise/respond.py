@@ -15,7 +15,8 @@ from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import value_at
 from powerflock.domain.arrays import F64, I32
 from powerflock.optimise.problem import Batteries, SiteProblems
-from powerflock.optimise.site import ValueFunctions, power_of
+from powerflock.optimise.segments import power_of
+from powerflock.optimise.site import ValueFunctions
 
 
 @dataclass(frozen=True, slots=True)

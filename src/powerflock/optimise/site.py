@@ -1,16 +1,17 @@
 """The exact site optimiser: dynamic programming over convex piecewise-linear value functions by merging slopes.
 
 Backwards in time V_t is the infimal convolution of V_{t+1} with the interval's cost as a function of the energy
-change, so its slopes are V_{t+1}'s with at most three more, clipped to the energy bounds. The optimal energy change
+change, so its slopes are V_{t+1}'s with at most four more, clipped to the energy bounds. The optimal energy change
 as a function of the stored energy is a sum of clamped ramps, one for each added slope: a policy, exact for *any*
-state of charge. Refuses what is not convex (export above import price, strongly negative prices): never a wrong plan.
+state of charge. Refuses what is not convex (export above import price, strongly negative prices, a least power):
+never a wrong plan. One storage a home; `sites` plans homes of every kind.
 Source: Powerflock design, section 6; infimal convolution in Rockafellar, Convex Analysis (1970), section 16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -19,11 +20,12 @@ from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import clip_left, clip_right, insert, value_at
 from powerflock.domain.arrays import F64, I32
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
-from powerflock.optimise.problem import SiteProblems, check_problems
+from powerflock.optimise.faults import faults
+from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.segments import SEGMENTS, curtailable_segments, interval_segments, power_of, ramp_change
 
-SEGMENTS = 3
-_OK, _NOT_CONVEX, _INFEASIBLE = 0, 1, 2
-_TOLERANCE = 1e-12
+_OK, _NOT_CONVEX, _INFEASIBLE, _FAULTY = 0, 1, 2, 3
+_TOLERANCE, _SLACK = 1e-12, 1e-9
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -52,7 +54,7 @@ class ValueFunctions:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Optimal energy change at intervals 0 … K−1: most (S, K) less ramps `start, length` (S, K, 3), all kWh."""
+    """Optimal energy change at intervals 0 … K−1: most (S, K) less ramps `start, length` (S, K, 4), all kWh."""
 
     most_kwh: F64
     start: F64
@@ -61,78 +63,65 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """`cost` (S,) $, optimal from `stored_kwh`; `battery_kw` (S, T); what was asked to be kept of V and the policy."""
+    """`cost` (S,) $, optimal from `stored_kwh`; `battery_kw` (S, T); what was asked to be kept of V and the policy.
+
+    `errors` names the homes that have no plan: their rows are NaN, their value functions without slopes.
+    """
 
     cost: F64
     battery_kw: F64
     values: ValueFunctions
     policies: Policies
+    errors: dict[int, InvalidInput] = field(default_factory=dict)
 
 
 @kernel
-def interval_segments(
-    net_kw: float, buy: float, sell: float, hours: float, cell: F64, slope: F64, length: F64
-) -> tuple[int, float, float, float]:
-    """One interval's cost by *falling* energy change: (count, most kWh, least kWh, cost at most).
-
-    A count of −1 says that no power is feasible.
-    `cell` (9,) as in `Batteries`; `slope, length` (3,) receive d cost / d(−energy change) and kWh, ascending if convex.
-    From the top: charging on bought power; then charging on surplus solar, or discharging into the own load;
-    then discharging into the grid. Written without branches: which pieces exist is as good as random to a processor.
-    """
-    power = min(cell[0], cell[7] - net_kw)
-    lowest = max(-cell[1], -cell[8] - net_kw)
-    if power < lowest:
-        return -1, 0.0, 0.0, 0.0
-    upper = min(max(0.0, -net_kw, lowest), power)
-    lower = min(max(min(0.0, -net_kw), lowest), upper)
-    cheaper, surplus = 1.0 / cell[2], net_kw < 0.0
-    into, out = hours * cell[2], hours / cell[3]
-    slope[0] = -(buy + cell[4]) * cheaper
-    length[0] = (power - upper) * into
-    count = int(power > upper)
-    slope[count] = -((sell + cell[4]) if surplus else (buy - cell[4])) * (cheaper if surplus else cell[3])
-    length[count] = (upper - lower) * (into if surplus else out)
-    count += int(upper > lower)
-    slope[count] = -(sell - cell[4]) * cell[3]
-    length[count] = (lower - lowest) * out
-    count += int(lower > lowest)
-    most = power * (into if power > 0.0 else out)
-    least = lowest * (into if lowest > 0.0 else out)
-    net = net_kw + power
-    return count, most, least, (net * (buy if net > 0.0 else sell) + cell[4] * abs(power)) * hours
+def _limits_at(cell: F64, varying: F64, step: int, now: F64) -> None:
+    """Fill `now` (11,) with the battery's columns as they are in interval `step`."""
+    now[:] = cell
+    now[0], now[1], now[5] = varying[step, 0], varying[step, 1], varying[step, 2]
+    now[6], now[7], now[8] = varying[step, 3], varying[step, 4], varying[step, 5]
 
 
 @kernel
-def power_of(change_kwh: float, hours: float, charge_efficiency: float, discharge_efficiency: float) -> float:
-    """Battery power in kW that changes the stored energy by `change_kwh` in `hours`."""
-    if change_kwh > 0.0:
-        return change_kwh / (hours * charge_efficiency)
-    return change_kwh * discharge_efficiency / hours
-
-
-@kernel
-def _solve_home(
-    hours: F64, net: F64, buy: F64, sell: F64, price: F64, terminal: float, stored: float, cell: F64, keep: int,
-    work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32, lists: F64, used: int, power_out: F64,
+def _backward(
+    hours: F64, net: F64, buy: F64, sell: F64, price: F64, solar: F64, terminal: float, stored: float,
+    cell: F64, varying: F64, keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32,
+    lists: F64, used: int,
 ) -> tuple[int, int, float, int]:  # fmt: skip
-    """Backward pass (values and policy), then forward pass (plan) for one home: (status, interval, cost, used).
+    """Value functions and policy of one home, from the horizon back: (status, interval, cost from `stored`, used).
 
     The value functions to keep are appended to `lists` (slopes, lengths) from `used` on, the last interval's first.
     """
     slope, length, add_slope, add_length, begins = work[0], work[1], work[2], work[3], work[4]
+    now, steps = cell, hours.size
     floor, capacity = cell[5], cell[6]
+    if varying.size > 0:
+        now = work[5, : cell.size]
+        floor, capacity = varying[steps - 1, 2], varying[steps - 1, 3]
     left, right, base = floor, capacity, -terminal * floor
     slope[0], length[0] = -terminal, capacity - floor
     first, end = 0, 1
-    for step in range(hours.size, -1, -1):
-        if step < hours.size:
-            added, most, least, cost = interval_segments(
-                net[step], buy[step] + price[step], sell[step] + price[step], hours[step], cell, add_slope, add_length
-            )
+    for step in range(steps, -1, -1):
+        if step < steps:
+            if varying.size > 0:
+                _limits_at(cell, varying, step, now)
+                if step > 0:
+                    floor, capacity = varying[step - 1, 2], varying[step - 1, 3]
+            if step == 0:
+                floor, capacity = min(now[5], stored), max(now[6], stored)
+            dear, cheap = buy[step] + price[step], sell[step] + price[step]
+            if solar.size > 0 and solar[step] > 0.0:
+                added, most, least, cost = curtailable_segments(
+                    net[step], dear, cheap, solar[step], hours[step], now, add_slope, add_length
+                )
+            else:
+                added, most, least, cost = interval_segments(
+                    net[step], dear, cheap, hours[step], now, add_slope, add_length
+                )
             if added < 0:
                 return _INFEASIBLE, step, 0.0, used
-            if buy[step] < sell[step]:
+            if dear < cheap:
                 return _NOT_CONVEX, step, 0.0, used
             for index in range(1, added):
                 if add_slope[index] < add_slope[index - 1] - _TOLERANCE:
@@ -146,48 +135,56 @@ def _solve_home(
             end = clip_right(length, first, end, right - capacity)
             first, rise = clip_left(slope, length, first, end, floor - left)
             left, right, base = max(left, floor), min(right, capacity), base + rise
-            if left > right + 1e-9:
+            if left > right + _SLACK:
                 return _INFEASIBLE, step, 0.0, used
         if step <= keep:
             left_out[step], base_out[step], count_out[step] = left, base, end - first
             for index in range(first, end):
                 lists[0, used], lists[1, used] = slope[index], length[index]
                 used += 1
-    if stored < left - 1e-9 or stored > right + 1e-9:
+    if stored < left - _SLACK or stored > right + _SLACK:
         return _INFEASIBLE, 0, 0.0, used
-    cost = value_at(left, base, slope[first:end], length[first:end], end - first, stored)
+    return _OK, 0, value_at(left, base, slope[first:end], length[first:end], end - first, stored), used
+
+
+@kernel
+def _forward(hours: F64, stored: float, cell: F64, varying: F64, ramps: F64, power_out: F64) -> None:
+    """Follow the policy from `stored`."""
+    floor, capacity = cell[5], cell[6]
     for step in range(hours.size):
+        if varying.size > 0:
+            floor, capacity = varying[step, 2], varying[step, 3]
         change = ramp_change(ramps[step], stored)
         change = min(max(change, floor - stored), capacity - stored)
         power_out[step] = power_of(change, hours[step], cell[2], cell[3])
         stored += change
-    return _OK, 0, cost, used
-
-
-@kernel
-def ramp_change(ramp: F64, stored: float) -> float:
-    """Optimal energy change in kWh at `stored` kWh: `ramp` (7,) is most, three starts, three lengths."""
-    change = ramp[0]
-    for index in range(1, 1 + SEGMENTS):
-        change -= min(max(stored - ramp[index], 0.0), ramp[index + SEGMENTS])
-    return float(change)
 
 
 @kernel
 def _solve_block(
-    hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, terminal: F64, stored: F64, cells: F64,
-    keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, lists: F64, ramps: F64, power: F64,
+    hours: F64, net: F64, buy: F64, sell: F64, tariff: I32, price: F64, solar: F64, terminal: F64, stored: F64,
+    cells: F64, varying: F64, keep: int, cost: F64, status: I32, left: F64, base: F64, count: I32, lists: F64,
+    ramps: F64, power: F64,
 ) -> int:  # fmt: skip
-    """Solve the homes one by one; returns how much of `lists` is used."""
-    work = np.empty((5, SEGMENTS * (hours.size + 1)))
+    """Solve the homes one by one, but for the faulty; returns how much of `lists` is used."""
+    work = np.empty((6, SEGMENTS * (hours.size + 1) + cells.shape[1]))
     home_ramps = np.empty((hours.size, 1 + 2 * SEGMENTS))
     used = 0
     for home in range(net.shape[0]):
-        row = tariff[home]
-        status[home, 0], status[home, 1], cost[home], used = _solve_home(
-            hours, net[home], buy[row], sell[row], price, terminal[home], stored[home], cells[home], keep,
-            work, home_ramps, left[home], base[home], count[home], lists, used, power[home],
+        if status[home, 0] != _OK:
+            continue
+        row, cell = tariff[home], cells[home]
+        limits = varying[home] if varying.shape[0] > 0 else varying.reshape(0, 6)
+        roof = solar[home] if solar.shape[0] > 0 else solar.reshape(0)
+        status[home, 0], status[home, 1], found, used = _backward(
+            hours, net[home], buy[row], sell[row], price, roof, terminal[home], stored[home], cell, limits, keep,
+            work, home_ramps, left[home], base[home], count[home], lists, used,
         )  # fmt: skip
+        if cell[9] > 0.0 or cell[10] > 0.0:
+            status[home, 0], status[home, 1] = _NOT_CONVEX, 0
+        if status[home, 0] == _OK:
+            cost[home] = found
+            _forward(hours, stored[home], cell, limits, home_ramps, power[home])
         ramps[home] = home_ramps[: ramps.shape[1]]
     return used
 
@@ -209,59 +206,90 @@ def solve(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: in
     `mapper` may be an executor's `map`: blocks of `block` homes are independent and the kernels release the GIL.
     Raises `InvalidInput` (bad columns), `NotConvex` and `Infeasible`, naming the home, the interval and the remedy.
     """
-    check_problems(problems)
+    plans = solve_each(problems, keep, mapper, block)
+    for _, error in sorted(plans.errors.items()):
+        raise error
+    return plans
+
+
+def solve_each(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, block: int = 512) -> Plans:
+    """As `solve`, but a home that cannot be planned costs the others nothing: see `Plans.errors`.
+
+    Raises `InvalidInput` only for what concerns all homes.
+    """
+    found = faults(problems)
+    if problems.devices is not None:
+        raise InvalidInput("devices", int(problems.devices.home.size), "must be None here", "Use `plan_sites`.")
     homes, intervals = problems.homes, problems.intervals
     if not 0 <= keep <= intervals:
         raise InvalidInput("keep", keep, f"must lie between 0 and the {intervals} intervals")
     if block < 1:
         raise InvalidInput("block", block, "must be 1 home or more")
-    kept = (homes, keep + 1)
-    cost, status, power = np.empty(homes), np.zeros((homes, 2), np.int32), np.empty((homes, intervals))
-    left, base, count = np.empty(kept), np.empty(kept), np.empty(kept, np.int32)
-    ramps = np.empty((homes, keep, 1 + 2 * SEGMENTS))
+    out = _Columns(homes, intervals, keep)
+    out.status[list(found), 0] = _FAULTY
     blocks = [slice(start, min(start + block, homes)) for start in range(0, homes, block)]
+    lists = list(mapper(lambda rows: out.solve_block(problems.rows(rows), rows), blocks))
+    ramps = out.ramps
+    policies = Policies(ramps[:, :, 0], ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :])
+    found |= _errors(problems, out.status)
+    return Plans(out.cost, out.power, out.values(blocks, lists), policies, found)
 
-    def solve_block(rows: slice) -> F64:
-        part = problems.rows(rows)
-        lists = np.empty((2, part.homes * (keep + 1) * (SEGMENTS * intervals + 1)))  # room; most is never touched
+
+class _Columns:
+    """What a batch's blocks fill in, side by side."""
+
+    def __init__(self, homes: int, intervals: int, keep: int) -> None:
+        kept = (homes, keep + 1)
+        self.cost, self.power = np.full(homes, np.nan), np.full((homes, intervals), np.nan)
+        self.status, self.count = np.zeros((homes, 2), np.int32), np.zeros(kept, np.int32)
+        self.left, self.base = np.full(kept, np.nan), np.full(kept, np.nan)
+        self.ramps = np.zeros((homes, keep, 1 + 2 * SEGMENTS))
+
+    def solve_block(self, part: SiteProblems, rows: slice) -> F64:
+        """Solve the homes of `rows`, which are `part`; returns the kept slopes and lengths, one after another."""
+        keep, steps = self.left.shape[1] - 1, part.intervals
+        lists = np.empty((2, part.homes * (keep + 1) * (SEGMENTS * steps + 1)))  # room; most is never touched
+        varying = np.empty((0, steps, 6)) if part.limits is None else part.limits.stacked()
+        solar = np.empty((0, steps)) if part.curtailable_kw is None else part.curtailable_kw
         used = _solve_block(
             part.hours, part.net_load_kw, part.import_per_kwh, part.export_per_kwh, part.tariff,
-            part.coordination_per_kwh, part.terminal_per_kwh, part.stored_kwh, part.batteries.stacked(), keep,
-            cost[rows], status[rows], left[rows], base[rows], count[rows], lists, ramps[rows], power[rows],
+            part.coordination_per_kwh, solar, part.terminal_per_kwh, part.stored_kwh, part.batteries.stacked(),
+            varying, keep, self.cost[rows], self.status[rows], self.left[rows], self.base[rows], self.count[rows],
+            lists, self.ramps[rows], self.power[rows],
         )  # fmt: skip
         return lists[:, :used].copy()
 
-    found = list(mapper(solve_block, blocks))
-    _raise_first(problems, status)
-    widest = int(count.max(initial=1))
-    slope, length = np.zeros((*kept, widest)), np.zeros((*kept, widest))
-    for rows, lists in zip(blocks, found, strict=True):
-        _spread(count[rows], lists, slope[rows], length[rows])
-    policies = Policies(ramps[:, :, 0], ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :])
-    return Plans(cost, power, ValueFunctions(left, base, count, slope, length), policies)
+    def values(self, blocks: list[slice], lists: list[F64]) -> ValueFunctions:
+        """The kept value functions, padded to the widest."""
+        planned = self.status[:, 0] == _OK
+        widest = int(self.count[planned].max(initial=1))
+        slope, length = (np.zeros((*self.left.shape, widest)) for _ in range(2))
+        for rows, found in zip(blocks, lists, strict=True):
+            _spread(self.count[rows], found, slope[rows], length[rows])
+        self.count[~planned], self.left[~planned], self.base[~planned] = 0, np.nan, np.nan
+        return ValueFunctions(self.left, self.base, self.count, slope, length)
 
 
-def _raise_first(problems: SiteProblems, status: I32) -> None:
-    for code, error, bound, remedy in (
-        (
-            _NOT_CONVEX, NotConvex,
-            "the interval's cost is not convex (export above import price, or a price so negative that losses pay)",
-            "Raise the coordination price to `lowest_convex_price` or plan this home with another method.",
-        ),
-        (
-            _INFEASIBLE, Infeasible, "no battery power keeps the connection within its limits",
-            "Widen the connection's import or export limit, or the battery's.",
-        ),
-    ):  # fmt: skip
-        rows = np.flatnonzero(status[:, 0] == code)
-        if rows.size:
-            home, interval = int(rows[0]), int(status[rows[0], 1])
-            raise error(
-                f"home {home}, interval {interval}: net load",
-                float(problems.net_load_kw[home, interval]),
-                bound,
-                remedy,
-            )
+def _errors(problems: SiteProblems, status: I32) -> dict[int, InvalidInput]:
+    """Why each home without a plan has none, but for those known to be faulty."""
+    found: dict[int, InvalidInput] = {}
+    for home in np.flatnonzero((status[:, 0] == _NOT_CONVEX) | (status[:, 0] == _INFEASIBLE)).tolist():
+        interval = int(status[home, 1])
+        thing, load = f"home {home}, interval {interval}: net load", float(problems.net_load_kw[home, interval])
+        if status[home, 0] == _NOT_CONVEX:
+            found[home] = NotConvex(
+                thing, load,
+                "the interval's cost is not convex (export above import price, a price so negative that losses pay, or "
+                "a least power)",
+                "Use `plan_sites`, which solves it exactly another way, or raise the coordination price to "
+                "`lowest_convex_price`.",
+            )  # fmt: skip
+        else:
+            found[home] = Infeasible(
+                thing, load, "no battery power keeps the connection and the stored energy within their limits",
+                "Widen the connection's import or export limit, or the battery's.",
+            )  # fmt: skip
+    return found
 
 
 def lowest_convex_price(problems: SiteProblems) -> F64:

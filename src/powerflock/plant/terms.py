@@ -89,4 +89,5 @@ def batteries(table: SiteTable, wear_per_kwh: F64, net_load_kw: F64) -> Batterie
         table.charge_limit_kw, table.discharge_limit_kw, table.charge_efficiency_ratio,
         table.discharge_efficiency_ratio, wear_per_kwh, table.reserve_kwh, table.capacity_kwh,
         np.maximum(table.import_limit_kw, high), np.maximum(table.export_limit_kw, -low),
+        np.zeros(table.sites), np.zeros(table.sites),
     )  # fmt: skip
