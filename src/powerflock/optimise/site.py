@@ -84,6 +84,25 @@ def _limits_at(cell: F64, varying: F64, step: int, now: F64) -> None:
 
 
 @kernel
+def _segments(
+    net_kw: float, buy: float, sell: float, solar_kw: float, hours: float, cell: F64, slope: F64, length: F64
+) -> tuple[int, float, float, float]:
+    """As `interval_segments`, with up to `solar_kw` to switch off; a count below 0 is a status, negative."""
+    if solar_kw > 0.0:
+        count, most, least, cost = curtailable_segments(net_kw, buy, sell, solar_kw, hours, cell, slope, length)
+    else:
+        count, most, least, cost = interval_segments(net_kw, buy, sell, hours, cell, slope, length)
+    if count < 0:
+        count = -_INFEASIBLE
+    elif buy < sell:
+        count = -_NOT_CONVEX
+    for index in range(1, count):
+        if slope[index] < slope[index - 1] - _TOLERANCE:
+            count = -_NOT_CONVEX
+    return count, most, least, cost
+
+
+@kernel
 def _backward(
     hours: F64, net: F64, buy: F64, sell: F64, price: F64, solar: F64, terminal: float, stored: float,
     cell: F64, varying: F64, keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32,
@@ -110,22 +129,19 @@ def _backward(
                     floor, capacity = varying[step - 1, 2], varying[step - 1, 3]
             if step == 0:
                 floor, capacity = min(now[5], stored), max(now[6], stored)
-            dear, cheap = buy[step] + price[step], sell[step] + price[step]
-            if solar.size > 0 and solar[step] > 0.0:
-                added, most, least, cost = curtailable_segments(
-                    net[step], dear, cheap, solar[step], hours[step], now, add_slope, add_length
-                )
-            else:
-                added, most, least, cost = interval_segments(
-                    net[step], dear, cheap, hours[step], now, add_slope, add_length
-                )
+            roof = solar[step] if solar.size > 0 else 0.0
+            added, most, least, cost = _segments(
+                net[step],
+                buy[step] + price[step],
+                sell[step] + price[step],
+                roof,
+                hours[step],
+                now,
+                add_slope,
+                add_length,
+            )
             if added < 0:
-                return _INFEASIBLE, step, 0.0, used
-            if dear < cheap:
-                return _NOT_CONVEX, step, 0.0, used
-            for index in range(1, added):
-                if add_slope[index] < add_slope[index - 1] - _TOLERANCE:
-                    return _NOT_CONVEX, step, 0.0, used
+                return -added, step, 0.0, used
             left, right, base = left - most, right - least, base + cost
             end = insert(slope, length, first, end, add_slope, add_length, added, right, begins)
             ramps[step, 0] = most
