@@ -6,6 +6,7 @@ BENCHMARKS = (
     "twins",
     "groups",
     "site_optimiser",
+    "policy",
     "end_to_end",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`."""
