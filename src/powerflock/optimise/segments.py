@@ -15,37 +15,35 @@ SEGMENTS = 4
 
 @kernel
 def interval_segments(
-    net_kw: float, buy: float, sell: float, hours: float, cell: F64, slope: F64, length: F64
-) -> tuple[int, float, float, float]:
+    net_kw: float, buy: float, sell: float, hours: float, high: float, low: float, into: float, out: float,
+    wear: float, slope: F64, length: F64,
+) -> tuple[int, float, float, float]:  # fmt: skip
     """One interval's cost by *falling* energy change: (count, most kWh, least kWh, cost at most).
 
-    A count of −1 says that no power is feasible.
-    `cell` (11,) as in `Batteries`; `slope, length` (4,) receive d cost / d(−energy change) and kWh, ascending
-    where it is convex.
+    A count of −1 says that no power is feasible. The power is between `low` and `high`; a kWh charged stores `into`, a
+    kWh discharged takes `out`; `slope, length` (4,) receive d cost / d(−energy change) and kWh, ascending if convex.
     From the top: charging on bought power; then charging on surplus solar, or discharging into the own load;
     then discharging into the grid. Written without branches: which pieces exist is as good as random to a processor.
     """
-    power = min(cell[0], cell[7] - net_kw)
-    lowest = max(-cell[1], -cell[8] - net_kw)
-    if power < lowest:
+    if high < low:
         return -1, 0.0, 0.0, 0.0
-    upper = min(max(0.0, -net_kw, lowest), power)
-    lower = min(max(min(0.0, -net_kw), lowest), upper)
-    cheaper, surplus = 1.0 / cell[2], net_kw < 0.0
-    into, out = hours * cell[2], hours / cell[3]
-    slope[0] = -(buy + cell[4]) * cheaper
-    length[0] = (power - upper) * into
-    count = int(power > upper)
-    slope[count] = -((sell + cell[4]) if surplus else (buy - cell[4])) * (cheaper if surplus else cell[3])
-    length[count] = (upper - lower) * (into if surplus else out)
+    upper = min(max(0.0, -net_kw, low), high)
+    lower = min(max(min(0.0, -net_kw), low), upper)
+    surplus = net_kw < 0.0
+    charging, discharging = -1.0 / into, -1.0 / out
+    slope[0] = (buy + wear) * charging
+    length[0] = (high - upper) * into * hours
+    count = int(high > upper)
+    slope[count] = (sell + wear) * charging if surplus else (buy - wear) * discharging
+    length[count] = (upper - lower) * (into if surplus else out) * hours
     count += int(upper > lower)
-    slope[count] = -(sell - cell[4]) * cell[3]
-    length[count] = (lower - lowest) * out
-    count += int(lower > lowest)
-    most = power * (into if power > 0.0 else out)
-    least = lowest * (into if lowest > 0.0 else out)
-    net = net_kw + power
-    return count, most, least, (net * (buy if net > 0.0 else sell) + cell[4] * abs(power)) * hours
+    slope[count] = (sell - wear) * discharging
+    length[count] = (lower - low) * out * hours
+    count += int(lower > low)
+    most = high * (into if high > 0.0 else out) * hours
+    least = low * (into if low > 0.0 else out) * hours
+    net = net_kw + high
+    return count, most, least, (net * (buy if net > 0.0 else sell) + wear * abs(high)) * hours
 
 
 @kernel
@@ -66,47 +64,45 @@ def curtailed(
 
 @kernel
 def curtailable_segments(
-    net_kw: float, buy: float, sell: float, curtailable_kw: float, hours: float, cell: F64, slope: F64, length: F64
-) -> tuple[int, float, float, float]:
+    net_kw: float, buy: float, sell: float, curtailable_kw: float, hours: float, high: float, low: float, into: float,
+    out: float, wear: float, import_limit_kw: float, export_limit_kw: float, slope: F64, length: F64,
+) -> tuple[int, float, float, float]:  # fmt: skip
     """As `interval_segments`, with up to `curtailable_kw` of solar to switch off.
 
     The bill is the infimal convolution of buying, selling and switching off, so its slopes over the net power before
     curtailment are those of buy, sell and nothing, in ascending order.
     """
-    power = min(cell[0], cell[7] - net_kw)
-    lowest = max(-cell[1], -cell[8] - net_kw - curtailable_kw)
-    if power < lowest:
+    if high < low:
         return -1, 0.0, 0.0, 0.0
     if buy < 0.0:
-        upper, lower, top, middle, bottom = cell[7] - curtailable_kw, -curtailable_kw, 0.0, buy, sell
+        upper, lower, top, middle, bottom = import_limit_kw - curtailable_kw, -curtailable_kw, 0.0, buy, sell
     elif sell < 0.0:
         upper, lower, top, middle, bottom = 0.0, -curtailable_kw, buy, 0.0, sell
     else:
-        upper, lower, top, middle, bottom = 0.0, -cell[8], buy, sell, 0.0
+        upper, lower, top, middle, bottom = 0.0, -export_limit_kw, buy, sell, 0.0
     upper, lower = upper - net_kw, lower - net_kw
-    first, into, out = power, hours * cell[2], hours / cell[3]
-    count = 0
+    first, count = high, 0
     for piece in range(SEGMENTS):
-        last = lowest
+        last = low
         if piece == 0:
             last = max(upper, 0.0)
         elif piece == 1:
             last = max(lower, min(upper, 0.0))
         elif piece == 2:
             last = min(lower, 0.0)
-        last = max(min(last, first), lowest)
+        last = max(min(last, first), low)
         if last < first:
             at = 0.5 * (first + last)
             price = top if at > upper else (middle if at > lower else bottom)
-            slope[count] = -(price + cell[4]) / cell[2] if at > 0.0 else -(price - cell[4]) * cell[3]
-            length[count] = (first - last) * (into if at > 0.0 else out)
+            slope[count] = -(price + wear) / into if at > 0.0 else -(price - wear) / out
+            length[count] = (first - last) * (into if at > 0.0 else out) * hours
             count += 1
         first = last
-    most = power * (into if power > 0.0 else out)
-    least = lowest * (into if lowest > 0.0 else out)
-    net = net_kw + power
-    net += curtailed(net, buy, sell, curtailable_kw, cell[7], cell[8])
-    return count, most, least, (net * (buy if net > 0.0 else sell) + cell[4] * abs(power)) * hours
+    most = high * (into if high > 0.0 else out) * hours
+    least = low * (into if low > 0.0 else out) * hours
+    net = net_kw + high
+    net += curtailed(net, buy, sell, curtailable_kw, import_limit_kw, export_limit_kw)
+    return count, most, least, (net * (buy if net > 0.0 else sell) + wear * abs(high)) * hours
 
 
 @kernel

@@ -65,6 +65,8 @@ class Policies:
 class Plans:
     """`cost` (S,) $, optimal from `stored_kwh`; `battery_kw` (S, T); what was asked to be kept of V and the policy.
 
+    `curtailed_kw` (S, T) is the solar switched off, None where none may be.
+
     `errors` names the homes that have no plan: their rows are NaN, their value functions without slopes.
     """
 
@@ -72,34 +74,16 @@ class Plans:
     battery_kw: F64
     values: ValueFunctions
     policies: Policies
+    curtailed_kw: F64 | None = None
     errors: dict[int, InvalidInput] = field(default_factory=dict)
 
 
 @kernel
-def _limits_at(cell: F64, varying: F64, step: int, now: F64) -> None:
-    """Fill `now` (11,) with the battery's columns as they are in interval `step`."""
-    now[:] = cell
-    now[0], now[1], now[5] = varying[step, 0], varying[step, 1], varying[step, 2]
-    now[6], now[7], now[8] = varying[step, 3], varying[step, 4], varying[step, 5]
-
-
-@kernel
-def _segments(
-    net_kw: float, buy: float, sell: float, solar_kw: float, hours: float, cell: F64, slope: F64, length: F64
-) -> tuple[int, float, float, float]:
-    """As `interval_segments`, with up to `solar_kw` to switch off; a count below 0 is a status, negative."""
-    if solar_kw > 0.0:
-        count, most, least, cost = curtailable_segments(net_kw, buy, sell, solar_kw, hours, cell, slope, length)
-    else:
-        count, most, least, cost = interval_segments(net_kw, buy, sell, hours, cell, slope, length)
-    if count < 0:
-        count = -_INFEASIBLE
-    elif buy < sell:
-        count = -_NOT_CONVEX
-    for index in range(1, count):
+def _ascending(slope: F64, count: int) -> bool:
+    for index in range(1, count):  # noqa: SIM110 - numba compiles loops, not generators
         if slope[index] < slope[index - 1] - _TOLERANCE:
-            count = -_NOT_CONVEX
-    return count, most, least, cost
+            return False
+    return True
 
 
 @kernel
@@ -113,35 +97,44 @@ def _backward(
     The value functions to keep are appended to `lists` (slopes, lengths) from `used` on, the last interval's first.
     """
     slope, length, add_slope, add_length, begins = work[0], work[1], work[2], work[3], work[4]
-    now, steps = cell, hours.size
-    floor, capacity = cell[5], cell[6]
-    if varying.size > 0:
-        now = work[5, : cell.size]
-        floor, capacity = varying[steps - 1, 2], varying[steps - 1, 3]
+    charge, discharge, into, out, wear = cell[0], cell[1], cell[2], 1.0 / cell[3], cell[4]
+    floor, capacity, import_limit, export_limit = cell[5], cell[6], cell[7], cell[8]
+    last, varies, roof = hours.size - 1, varying.size > 0, 0.0
+    if varies:
+        floor, capacity = varying[last, 2], varying[last, 3]
     left, right, base = floor, capacity, -terminal * floor
     slope[0], length[0] = -terminal, capacity - floor
     first, end = 0, 1
-    for step in range(steps, -1, -1):
-        if step < steps:
-            if varying.size > 0:
-                _limits_at(cell, varying, step, now)
-                if step > 0:
-                    floor, capacity = varying[step - 1, 2], varying[step - 1, 3]
+    for step in range(last + 1, -1, -1):
+        if step <= last:
+            if varies:
+                charge, discharge, import_limit, export_limit = (
+                    varying[step, 0],
+                    varying[step, 1],
+                    varying[step, 4],
+                    varying[step, 5],
+                )
+                floor, capacity = varying[max(step - 1, 0), 2], varying[max(step - 1, 0), 3]
             if step == 0:
-                floor, capacity = min(now[5], stored), max(now[6], stored)
-            roof = solar[step] if solar.size > 0 else 0.0
-            added, most, least, cost = _segments(
-                net[step],
-                buy[step] + price[step],
-                sell[step] + price[step],
-                roof,
-                hours[step],
-                now,
-                add_slope,
-                add_length,
-            )
+                floor, capacity = min(floor, stored), max(capacity, stored)
+            load, dear, cheap = net[step], buy[step] + price[step], sell[step] + price[step]
+            high = min(charge, import_limit - load)
+            if solar.size > 0:
+                roof = solar[step]
+            if roof > 0.0:
+                added, most, least, cost = curtailable_segments(
+                    load, dear, cheap, roof, hours[step], high, max(-discharge, -export_limit - load - roof),
+                    into, out, wear, import_limit, export_limit, add_slope, add_length,
+                )  # fmt: skip
+            else:
+                added, most, least, cost = interval_segments(
+                    load, dear, cheap, hours[step], high, max(-discharge, -export_limit - load),
+                    into, out, wear, add_slope, add_length,
+                )  # fmt: skip
             if added < 0:
-                return -added, step, 0.0, used
+                return _INFEASIBLE, step, 0.0, used
+            if dear < cheap or not _ascending(add_slope, added):
+                return _NOT_CONVEX, step, 0.0, used
             left, right, base = left - most, right - least, base + cost
             end = insert(slope, length, first, end, add_slope, add_length, added, right, begins)
             ramps[step, 0] = most
@@ -166,13 +159,13 @@ def _backward(
 @kernel
 def _forward(hours: F64, stored: float, cell: F64, varying: F64, ramps: F64, power_out: F64) -> None:
     """Follow the policy from `stored`."""
-    floor, capacity = cell[5], cell[6]
+    floor, capacity, charge_efficiency, discharge_efficiency = cell[5], cell[6], cell[2], cell[3]
     for step in range(hours.size):
         if varying.size > 0:
             floor, capacity = varying[step, 2], varying[step, 3]
         change = ramp_change(ramps[step], stored)
         change = min(max(change, floor - stored), capacity - stored)
-        power_out[step] = power_of(change, hours[step], cell[2], cell[3])
+        power_out[step] = power_of(change, hours[step], charge_efficiency, discharge_efficiency)
         stored += change
 
 
@@ -183,10 +176,11 @@ def _solve_block(
     ramps: F64, power: F64,
 ) -> int:  # fmt: skip
     """Solve the homes one by one, but for the faulty; returns how much of `lists` is used."""
-    work = np.empty((6, SEGMENTS * (hours.size + 1) + cells.shape[1]))
+    work = np.empty((5, SEGMENTS * (hours.size + 1)))
     home_ramps = np.empty((hours.size, 1 + 2 * SEGMENTS))
     used = 0
     for home in range(net.shape[0]):
+        power[home] = np.nan
         if status[home, 0] != _OK:
             continue
         row, cell = tariff[home], cells[home]
@@ -248,7 +242,24 @@ def solve_each(problems: SiteProblems, keep: int = 1, mapper: Mapper = map, bloc
     ramps = out.ramps
     policies = Policies(ramps[:, :, 0], ramps[:, :, 1 : 1 + SEGMENTS], ramps[:, :, 1 + SEGMENTS :])
     found |= _errors(problems, out.status)
-    return Plans(out.cost, out.power, out.values(blocks, lists), policies, found)
+    return Plans(out.cost, out.power, out.values(blocks, lists), policies, curtailment(problems, out.power), found)
+
+
+def curtailment(problems: SiteProblems, battery_kw: F64) -> F64 | None:
+    """(S, T) solar that is best switched off beside `battery_kw` (S, T), where buying costs no less than selling.
+
+    None where none may be. The rule is `segments.curtailed`, over columns.
+    """
+    solar, cells, limits = problems.curtailable_kw, problems.batteries, problems.limits
+    if solar is None:
+        return None
+    most = cells.import_limit_kw[:, None] if limits is None else limits.import_limit_kw
+    least = -cells.export_limit_kw[:, None] if limits is None else -limits.export_limit_kw
+    net = problems.net_load_kw + battery_kw
+    free = problems.export_per_kwh[problems.tariff] + problems.coordination_per_kwh < 0
+    paid = problems.import_per_kwh[problems.tariff] + problems.coordination_per_kwh < 0
+    wanted = np.where(free, np.where(paid, most, 0.0), least) - net
+    return np.asarray(np.minimum(np.maximum(wanted, 0.0), solar))
 
 
 class _Columns:
@@ -256,7 +267,7 @@ class _Columns:
 
     def __init__(self, homes: int, intervals: int, keep: int) -> None:
         kept = (homes, keep + 1)
-        self.cost, self.power = np.full(homes, np.nan), np.full((homes, intervals), np.nan)
+        self.cost, self.power = np.full(homes, np.nan), np.empty((homes, intervals))
         self.status, self.count = np.zeros((homes, 2), np.int32), np.zeros(kept, np.int32)
         self.left, self.base = np.full(kept, np.nan), np.full(kept, np.nan)
         self.ramps = np.zeros((homes, keep, 1 + 2 * SEGMENTS))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.highs_reference import optimal_cost, random_problems
+from benchmarks.highs_reference import changing_problems, optimal_cost, random_problems
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
-from powerflock.optimise.check import check_plan
+from powerflock.optimise.check import Schedule, check_plan
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.site import lowest_convex_price, ramp_change, solve
+from powerflock.optimise.site import lowest_convex_price, ramp_change, solve, solve_each
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -32,6 +32,23 @@ def test_a_day_of_five_minutes_costs_exactly_what_highs_finds() -> None:
     referee = [optimal_cost(problems, home) for home in range(8)]
     np.testing.assert_allclose(plans.cost, referee, rtol=1e-9, atol=1e-9)
     assert check_plan(problems, plans.battery_kw, plans.cost) == []
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_limits_that_change_and_solar_to_switch_off_are_planned_exactly(seed: int) -> None:
+    problems = changing_problems(seed, 40, 4 + seed)
+    plans = solve_each(problems)
+    assert len(plans.errors) < 30
+    sound = np.array([home for home in range(40) if home not in plans.errors])
+    referee = np.array([optimal_cost(problems, int(home)) for home in sound])
+    np.testing.assert_allclose(plans.cost[sound], referee, rtol=1e-9, atol=1e-8)
+    schedule = Schedule(plans.battery_kw, curtailed_kw=plans.curtailed_kw)
+    assert {home for finding in check_plan(problems, schedule, plans.cost) for home in finding.homes} <= set(
+        plans.errors
+    )
+    for home in plans.errors:
+        with pytest.raises(RuntimeError, match="Infeasible"):
+            optimal_cost(problems, home)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
