@@ -1,6 +1,7 @@
 """One home's control law, for one home or thousands at once: net setpoint in, safe battery power out.
 
-The ladder: a command valid now → follow it at the connection point; otherwise → self-consumption. Safety comes last.
+The ladder: a command valid now → follow it at the connection point; else the home's policy → its battery power; else
+self-consumption. Safety comes last.
 Invariants: never discharges below the owner's reserve, never charges above capacity, never exceeds the battery's
 limits; connection limits are kept as far as the battery can. Passive signs. Pure: state comes in, power goes out.
 """
@@ -20,6 +21,7 @@ def control(
     charge_limit_kw: F64,
     discharge_limit_kw: F64,
     setpoint_kw: F64,
+    policy_kw: F64,
     limits: Limits,
     dt_us: int,
 ) -> F64:
@@ -31,10 +33,12 @@ def control(
         charge_limit_kw: (S,) what the battery can take now, ≥ 0.
         discharge_limit_kw: (S,) what the battery can give now, ≥ 0.
         setpoint_kw: (S,) net power commanded at the connection point and valid now; NaN where there is none.
+        policy_kw: (S,) battery power that the home's policy wants; NaN where there is none.
         limits: what was commissioned, (S,) columns.
         dt_us: how long the power will be held, > 0 µs.
     """
-    target_net_kw = np.where(np.isnan(setpoint_kw), 0.0, setpoint_kw)
+    unbidden_kw = np.where(np.isnan(policy_kw), 0.0, net_load_kw + policy_kw)
+    target_net_kw = np.where(np.isnan(setpoint_kw), unbidden_kw, setpoint_kw)
     net_kw = np.clip(target_net_kw, -limits.export_limit_kw, limits.import_limit_kw)
     low_kw, high_kw = safe_range(stored_kwh, charge_limit_kw, discharge_limit_kw, limits, dt_us)
     battery_kw: F64 = np.clip(net_kw - net_load_kw, low_kw, high_kw)

@@ -20,7 +20,7 @@ from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import Mapper, ValueFunctions, solve
 
 LEVELS = 4
-_BLOCK = 64
+_BLOCK = 16
 
 
 @kernel

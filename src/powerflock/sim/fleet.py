@@ -17,8 +17,9 @@ from powerflock.domain.columns import TELEMETRY, DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.site import SiteSpec
 from powerflock.edge.controller import control
+from powerflock.edge.ladder import Policies, Rung, rungs
 from powerflock.edge.limits import Limits
-from powerflock.edge.safety import MAX_HORIZON_US, Held, accept, due
+from powerflock.edge.safety import MAX_HORIZON_US, Held, Refusal, accept, due
 from powerflock.sim import physics
 from powerflock.sim.profiles import Profiles
 
@@ -51,7 +52,8 @@ class SimFleet:
 
     `battery_kw, load_kw, solar_kw, net_kw` are the powers over the last step (passive; at the start: battery idle).
     `stored_kwh`; `import_kwh, export_kwh` (both ≥ 0, growing); `solar_kwh` (≤ 0, falling); `battery_kwh` (net energy
-    into the battery's terminals) and `throughput_kwh` (the same, both ways counted). `now_us` is where physics stands.
+    into the battery's terminals) and `throughput_kwh` (the same, both ways counted). `now_us` is where physics stands;
+    `rung` (S,) u1 is where each home stood on the edge's ladder over the last step.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class SimFleet:
         self.specs, self.profiles, self.now_us = list(specs), profiles, start_us
         self.limits = Limits.of(specs)
         self.tapers = True
-        self.held = Held.none(homes)
+        self.held, self.policies = Held.none(homes), Policies(homes)
         self.stored_kwh = self.limits.capacity_kwh * _initial_soc(self.limits, seed, initial_soc_ratio)
         self.battery_kw = np.zeros(homes)
         self.load_kw, self.solar_kw = profiles.at(start_us)
@@ -80,6 +82,7 @@ class SimFleet:
         self.import_kwh, self.export_kwh = np.zeros(homes), np.zeros(homes)
         self.solar_kwh, self.battery_kwh, self.throughput_kwh = np.zeros(homes), np.zeros(homes), np.zeros(homes)
         self.setpoint_kw = np.full(homes, np.nan)
+        self.rung = np.full(homes, Rung.SELF_CONSUMPTION, np.uint8)
         self.seq = np.zeros((len(DeviceKind), homes), dtype=np.int64)
         self.silent = np.zeros(homes, dtype=np.bool_)
 
@@ -97,6 +100,10 @@ class SimFleet:
         self.held, reasons = accept(self.held, commands, sites, now_us, max_horizon_us)
         return reasons
 
+    def take_policy(self, row: int, payload: bytes, epoch: int, now_us: int) -> Refusal:
+        """Give a policy to the edge of home `row`; what became of it."""
+        return self.policies.take(row, payload, epoch, now_us, int(self.held.epoch[row]))
+
     def step(self, now_us: int, dt_us: int) -> None:
         """Advance physics over [now, now + dt), in pieces cut where the profile changes; commands hold per piece."""
         if now_us != self.now_us or dt_us < 0:
@@ -112,7 +119,12 @@ class SimFleet:
         net_load_kw = self.load_kw + self.solar_kw
         self.setpoint_kw, self.held = due(self.held, self.now_us)
         take_kw, give_kw = self.charge_limit_kw(), self.discharge_limit_kw()
-        asked_kw = control(net_load_kw, self.stored_kwh, take_kw, give_kw, self.setpoint_kw, self.limits, dt_us)
+        unbidden = np.isnan(self.setpoint_kw)
+        policy_kw = self.policies.power_kw(unbidden, self.now_us, self.stored_kwh, net_load_kw, dt_us)
+        self.rung = rungs(self.setpoint_kw, policy_kw)
+        asked_kw = control(
+            net_load_kw, self.stored_kwh, take_kw, give_kw, self.setpoint_kw, policy_kw, self.limits, dt_us
+        )
         self.battery_kw, self.stored_kwh = physics.battery_step(
             self.stored_kwh, asked_kw, self.limits, dt_us, tapers=self.tapers
         )

@@ -16,7 +16,7 @@ from powerflock.domain.policy import Basis, Levels, Policy, power_to_levels
 
 START = 1_767_225_600_000_000
 HALF_HOUR = 1_800_000_000
-EVENING = Levels(buy_kwh=2.0, keep_kwh=10.0, use_kwh=2.0, sell_kwh=6.0)
+EVENING = Levels(buy_kwh=2.0, keep_kwh=6.0, use_kwh=2.0, sell_kwh=6.0)
 NIGHT = Levels(buy_kwh=4.0, keep_kwh=10.0, use_kwh=8.0, sell_kwh=10.0)
 POLICY = Policy((START, START + HALF_HOUR, START + 2 * HALF_HOUR), (EVENING, NIGHT), 0.95, 0.9, Basis.FLEET)
 
@@ -86,6 +86,7 @@ def test_what_arrives_is_what_was_sent_to_a_tenth_of_a_watt_hour(policy: Policy)
 @settings(max_examples=60, deadline=None)
 def test_a_byte_changed_on_the_way_is_noticed(place: int, change: int) -> None:
     payload = bytearray(POLICY.to_bytes())
+    assert Policy.from_bytes(bytes(payload)) == POLICY
     payload[place % len(payload)] ^= change
     with pytest.raises(InvalidInput, match="policy"):
         Policy.from_bytes(bytes(payload))
