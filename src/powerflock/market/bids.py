@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from powerflock.curve.bands import largest_error, reduce_to_bands
 from powerflock.curve.grid import PRICE_GRID
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F64
 from powerflock.domain.errors import InvalidInput
 from powerflock.market.programme import Programme, spot_per_mwh
 from powerflock.market.signs import to_market_mw
@@ -34,8 +35,8 @@ class Bid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def bid_from_curve(interval_us: int, portfolio_kw: F64, programme: Programme, expected_per_mwh: float) -> Bid:
     """The ten-step approximation of the portfolio's (41,) passive curve that is best where the price is expected.
 
-    Exact dynamic programming over candidate prices (the grid's, and finer ones around `expected_per_mwh`): the steps
-    minimise the squared error weighted by how likely each price is. `error_mw` is the largest error at any of them.
+    Of all steps between candidate prices (the grid's, and finer ones around `expected_per_mwh`) those with the least
+    squared error, weighted by how likely each price is. `error_mw` is the largest error at any price.
     """
     if not np.isfinite(portfolio_kw).all():
         raise InvalidInput(
@@ -45,16 +46,13 @@ def bid_from_curve(interval_us: int, portfolio_kw: F64, programme: Programme, ex
     near = expected_per_mwh + _NEAR_PER_MWH
     prices = np.unique(np.concatenate([grid, near[(near > grid[0]) & (near < grid[-1])]]))
     output_mw = np.interp(prices, grid, np.maximum.accumulate(to_market_mw(portfolio_kw)))
-    first = _best_steps(output_mw, _likelihood(prices, expected_per_mwh))
-    ends = np.append(first[1:], prices.size)
-    level = np.array([np.median(output_mw[begin:end]) for begin, end in zip(first, ends, strict=True)])
-    level[0], level[-1] = output_mw[0], output_mw[-1]
-    edges = np.round(0.5 * (prices[first[1:] - 1] + prices[first[1:]]), 2)
-    edges = np.maximum.accumulate(edges + _STEP_PER_MWH * np.arange(BANDS)) - _STEP_PER_MWH * np.arange(BANDS)
-    offered = level[np.searchsorted(first, np.arange(prices.size), side="right") - 1]
+    bands = reduce_to_bands(output_mw, _likelihood(prices, expected_per_mwh), BANDS)
+    edges = np.round(0.5 * (prices[bands.first[1:] - 1] + prices[bands.first[1:]]), 2)
+    apart = _STEP_PER_MWH * np.arange(BANDS)
+    edges = (np.maximum.accumulate(edges - apart) + apart).round(2)
     return Bid(
-        interval_us, float(level[0]), tuple(edges.round(2).tolist()), tuple(np.diff(level).tolist()),
-        float(np.abs(offered - output_mw).max()),
+        interval_us, float(bands.level[0]), tuple(edges.tolist()), tuple(np.diff(bands.level).tolist()),
+        largest_error(prices, output_mw, edges, bands.level),
     )  # fmt: skip
 
 
@@ -62,27 +60,6 @@ def _likelihood(prices: F64, expected_per_mwh: float) -> F64:
     """Weight of each candidate: most of it near the expected price, some everywhere, for surprises."""
     distance = np.abs(prices - expected_per_mwh)
     return np.asarray(np.exp(-distance / 15.0) + 0.05 * np.exp(-distance / 150.0) + 0.002)
-
-
-def _best_steps(output: F64, weight: F64) -> I64:
-    """(11,) index of the first candidate of each of eleven steps with the least weighted squared error."""
-    total = np.concatenate([[0.0], np.cumsum(weight)])
-    first = np.concatenate([[0.0], np.cumsum(weight * output)])
-    second = np.concatenate([[0.0], np.cumsum(weight * output**2)])
-    mass = total[None, :] - total[:, None]
-    moment = first[None, :] - first[:, None]
-    cost = second[None, :] - second[:, None] - np.divide(moment**2, mass, out=np.zeros_like(mass), where=mass > 0)
-    cost[np.tril_indices_from(cost)] = np.inf
-    best, choice = cost[0], []
-    for _ in range(BANDS):
-        through = best[:, None] + cost
-        choice.append(through.argmin(axis=0))
-        best = through.min(axis=0)
-    starts, at = [], output.size
-    for chosen in reversed(choice):
-        at = int(chosen[at])
-        starts.append(at)
-    return np.array([0, *reversed(starts)], np.int64)
 
 
 def dispatched_mw(bid: Bid, spot: float) -> float:
