@@ -69,3 +69,9 @@ class DamagedSnapshot(PowerflockError):  # noqa: N818 - reads as a sentence wher
     """A snapshot's checksum or shape is wrong; the one before it is to be used."""
 
     code = "damaged_snapshot"
+
+
+class UnsoundPlan(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """A plan broke a rule of its own problem: a defect of a solver, found by the independent checker."""
+
+    code = "unsound_plan"

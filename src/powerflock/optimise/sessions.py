@@ -77,8 +77,7 @@ def tanks(
     home: Values, power_kw: Values, *, tank: Values, start: Values, end: Values, needed_kwh: Values, intervals: int,
     least_kw: Values = 0.0,
 ) -> Devices:  # fmt: skip
-    """N hot water tanks of `power_kw` at homes `home`; window m needs `needed_kwh` in `tank[m]`
-    within [start, end).
+    """N hot water tanks of `power_kw` at homes `home`, of which `tank[m]` needs `needed_kwh` within [start, end) of m.
 
     Windows of one tank are in order and do not overlap; between them the tank is off. Raises `InvalidInput`.
     """

@@ -13,7 +13,8 @@ from benchmarks.highs_reference import changing_problems, optimal_cost, random_p
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.check import Schedule, check_plan
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.site import lowest_convex_price, ramp_change, solve, solve_each
+from powerflock.optimise.segments import ramp_change
+from powerflock.optimise.site import lowest_convex_price, solve, solve_each
 
 
 @pytest.mark.parametrize("seed", range(40))
