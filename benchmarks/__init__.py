@@ -5,6 +5,7 @@ from __future__ import annotations
 BENCHMARKS = (
     "twins",
     "groups",
+    "curves",
     "site_optimiser",
     "policy",
     "end_to_end",

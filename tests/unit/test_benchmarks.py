@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import BENCHMARKS, command, end_to_end, groups, policy, site_optimiser, twins
+from benchmarks import BENCHMARKS, command, curves, end_to_end, groups, policy, site_optimiser, twins
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
 from powerflock.optimise import Plans, SiteProblems, solve
 
@@ -20,6 +20,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(twins, name, value)
     for name, value in (("SITES", 300), ("QUICK_CURVES", 100), ("FEEDERS", 7)):
         monkeypatch.setattr(groups, name, value)
+    for name, value in (("QUICK_CURVES", 60), ("QUICK_COMPARED", 20)):
+        monkeypatch.setattr(curves, name, value)
     for name, value in (("QUICK_HOMES", 12), ("QUICK_REFEREED", 4), ("QUICK_FLEET", 30)):
         monkeypatch.setattr(site_optimiser, name, value)
     for name, value in (("QUICK_HOMES", 6), ("QUICK_EVALUATIONS", 20)):
