@@ -10,10 +10,10 @@ from benchmarks.highs_reference import random_problems
 from powerflock.curve import PRICE_GRID, Curves, algebra, batch, clip, conjugate, evaluate, merge, response, sum_on_grid
 from powerflock.curve import slopes as slope_lists
 from powerflock.domain.arrays import F64
-from powerflock.optimise import Moment, offers, respond, segments, site, value
+from powerflock.optimise import Moment, offers, policy, respond, segments, site, value
 from powerflock.optimise.problem import SiteProblems, VaryingLimits
 
-MODULES = (algebra, batch, slope_lists, respond, segments, site)
+MODULES = (algebra, batch, slope_lists, policy, respond, segments, site)
 """Where the kernels are."""
 
 
@@ -72,6 +72,6 @@ def _homes(problems: SiteProblems) -> dict[str, F64]:
         "cost": plans.cost, "power": plans.battery_kw, "most": plans.policies.most_kwh, "start": plans.policies.start,
         "ramp": plans.policies.length, "left": plans.values.left, "base": plans.values.base,
         "slope": plans.values.slope, "length": plans.values.length,
-        "value": value(plans.values, 0, problems.stored_kwh),
+        "levels": policy.solve_levels(problems), "value": value(plans.values, 0, problems.stored_kwh),
     }  # fmt: skip
     return columns | {"offers": offers(moment, plans.values, 1, PRICE_GRID)}
