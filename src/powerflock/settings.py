@@ -105,6 +105,9 @@ class PlanSettings(Section):
     """When and how far ahead the fleet is planned."""
 
     every_intervals: int = Field(default=6, ge=1, le=288, description="Market intervals between two full re-plans.")
+    policy_intervals: int = Field(
+        default=36, ge=1, le=288, description="Market intervals between two policies sent to each home."
+    )
     horizon_h: float = Field(default=24.0, ge=1.0, le=72.0, description="How far ahead each site is planned, hours.")
 
 

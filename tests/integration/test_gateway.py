@@ -12,7 +12,18 @@ from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, TELEMETRY, Issuer, ReadingRow
 from powerflock.domain.outcomes import Status
-from powerflock.gateway.protocol import JSON, MSGPACK, Ack, Codec, Command, CommandAck, Hello, Readings, Welcome
+from powerflock.gateway.protocol import (
+    JSON,
+    MSGPACK,
+    Ack,
+    Codec,
+    Command,
+    CommandAck,
+    Hello,
+    PolicyFrame,
+    Readings,
+    Welcome,
+)
 from powerflock.gateway.session import GatewayOptions
 from powerflock.gateway.tokens import issue
 from powerflock.log.memory import MemoryLog
@@ -21,6 +32,7 @@ from powerflock.log.sqlite import SqliteLog
 from tests.integration.gateway_device import (
     SECRET,
     START_US,
+    Device,
     HeldLog,
     acked,
     connect,
@@ -204,3 +216,43 @@ async def test_a_client_that_does_not_read_gets_only_the_latest_command_when_it_
             seqs.append((await device.expect(Command)).seq)
         assert seqs == [*range(last - 3), last]
         await acked(device, 1)
+
+
+async def join_with_policies(port: int, site: str = "home-0", codec: Codec = JSON) -> Device:
+    """An open session of version 2."""
+    device = await connect(port, codec)
+    device.send(Hello([1, 2], site, issue(SECRET, site), "test"))
+    assert (await device.expect(Welcome)).version == 2
+    return device
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+async def test_policies_reach_connected_homes_now_and_others_when_they_connect(codec: Codec) -> None:
+    async with plant() as running:
+        here = await join_with_policies(running.port, "home-0", codec)
+        made = [b"PFP\x01 one", b"PFP\x01 two"]
+        assert running.gateway.send_policies(0, 4, START_US + 1, [0, 2], made) == 1
+        assert await here.expect(PolicyFrame) == PolicyFrame(4, made[0])
+        later = await join_with_policies(running.port, "home-4", codec)
+        assert await later.expect(PolicyFrame) == PolicyFrame(4, made[1])
+        other = await join_with_policies(running.port, "home-5", codec)
+        await other.silent()
+        assert running.gateway.counts.policies_sent == 2
+
+
+async def test_a_newer_policy_takes_the_place_of_the_last_and_one_that_is_over_is_sent_to_nobody() -> None:
+    async with plant() as running:
+        running.gateway.send_policies(0, 4, START_US + 1, [0, 1], [b"old", b"old"])
+        running.gateway.send_policies(0, 5, START_US + 1, [0], [b"new"])
+        running.gateway.send_policies(1, 5, START_US, [0], [b"over"])
+        assert await (await join_with_policies(running.port, "home-0")).expect(PolicyFrame) == PolicyFrame(5, b"new")
+        for site in ("home-2", "home-1"):
+            await (await join_with_policies(running.port, site)).silent()
+
+
+async def test_a_client_of_version_1_never_sees_a_policy() -> None:
+    async with plant() as running:
+        running.gateway.send_policies(0, 4, START_US + 1, [0], [b"PFP"])
+        device = await join(running.port)
+        assert running.gateway.send_policies(0, 4, START_US + 1, [0], [b"PFP"]) == 0
+        await device.silent()

@@ -25,12 +25,13 @@ from powerflock.forecast.history import SLOT_US
 from powerflock.log.port import Log
 from powerflock.market.account import Settlement
 from powerflock.plant.model import Turn
+from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.twins.snapshot import Mark, dump
 
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
-_COMMANDS_KEPT, _ACCOUNTS_KEPT = 1000, 2
+_COMMANDS_KEPT, _ACCOUNTS_KEPT, _POLICIES_KEPT = 1000, 2, 1
 _ROWS_KEPT = 100_000
 
 
@@ -60,6 +61,7 @@ class Runner:
         self._next = [0] * self.ring.registry.partitions
         self._learned_slot = -1
         self._owed: list[IntervalBegan] = []
+        self._policies_owed: dict[int, PolicyBatch] = {}
         self._kept: list[list[int]] = [[] for _ in self._next]
 
     @property
@@ -103,11 +105,12 @@ class Runner:
             turn = self.ring.turn(now_us)
             if turn.began is not None:
                 self._owed.append(self._event(turn, now_us))
+            self._policies_owed |= dict(turn.policies)
             row = row_of(turn)
             self._write(turn, row)
             for event in self._owed:
                 self._remember(event)
-            self._owed = []
+            self._owed, self._policies_owed = [], {}
             self.rows.append(row)
             if turn.began is not None:
                 self._save(now_us)
@@ -128,12 +131,13 @@ class Runner:
         )
 
     def _write(self, turn: Turn, row: PlantRow) -> None:
-        """All that the turn decided, in one transaction; if it fails only events stay owed: commands expire anyway."""
+        """All that the turn decided, in one transaction; if it fails events and policies stay owed; commands expire."""
         entries = [("commands", partition, encode(rows)) for partition, rows in enumerate(turn.commands) if rows.size]
         entries += [("market", 0, msgspec.msgpack.encode(event)) for event in self._owed]
         if self._owed:
             shards = enumerate(self.ring.shards)
             entries += [("accounts", partition, encode(shard.accounts)) for partition, shard in shards]
+        entries += [("policies", part, msgspec.msgpack.encode(made)) for part, made in self._policies_owed.items()]
         entries.append(("plant", 0, msgspec.msgpack.encode(row)))
         commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
         self._log.transact(entries, commits, self._claim)
@@ -169,6 +173,7 @@ class Runner:
             self._log.trim("telemetry", partition, self._kept[partition][0])
             self._trim_to("commands", partition, _COMMANDS_KEPT)
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
+            self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
 
     def _trim_to(self, topic: str, partition: int, kept: int) -> None:

@@ -17,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from powerflock import api
@@ -41,6 +42,7 @@ from powerflock.gateway.tokens import issue
 from powerflock.log.open import open_log
 from powerflock.log.port import Fenced, Log
 from powerflock.plant.outlook import BaselineOutlook
+from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
 from powerflock.sim.prices import MARKET_TIME_US
@@ -75,7 +77,7 @@ class LivePlant:
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
         self._runner: Runner | None = None
         self._gateway: Gateway | None = None
-        self._sent = [0] * settings.plant.partitions
+        self._sent, self._policies_sent = [0] * settings.plant.partitions, [0] * settings.plant.partitions
 
     async def run(self, homes: HomesProcess | None) -> None:
         """Serve until a signal or a defect ends it."""
@@ -205,6 +207,7 @@ class LivePlant:
         vitals.readings_per_s = mean_of(vitals.readings_per_s, (runner.counts.applied - before) / since_s)
         vitals.log_entries = runner.counts.entries
         await self._send_commands()
+        await self._send_policies()
 
     def _acknowledged(self, site: str, address: Address, ack: CommandAck) -> None:
         """What became of a command at the edge, counted: nothing counts as applied that no edge has confirmed."""
@@ -223,6 +226,15 @@ class LivePlant:
                 self._view.vitals.commands_issued += commands.size
                 self._gateway.send_commands(commands, partition)
                 self._sent[partition] = entry.offset + 1
+
+    async def _send_policies(self) -> None:
+        """The same for policies; after a restart the last ones made go to the homes that connect again."""
+        assert self._gateway is not None
+        for partition, offset in enumerate(self._policies_sent):
+            for entry in await asyncio.to_thread(self._log.read, "policies", partition, offset):
+                made = msgspec.msgpack.decode(entry.payload, type=PolicyBatch)
+                self._gateway.send_policies(partition, made.epoch, made.until_us, made.rows, made.payloads)
+                self._policies_sent[partition] = entry.offset + 1
 
     async def _down(
         self,

@@ -30,6 +30,7 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
         horizon_intervals=round(settings.plan.horizon_h * MICROS_PER_HOUR / interval_us),
         horizon_end_us=horizon_end_us,
         plan_every=settings.plan.every_intervals,
+        policy_every=settings.plan.policy_intervals,
         command_life_us=2 * interval_us,
         feeder_import_limit_kw=_limit(settings.network.feeder_import_limit_kw),
         feeder_export_limit_kw=_limit(settings.network.feeder_export_limit_kw),

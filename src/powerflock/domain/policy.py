@@ -140,7 +140,7 @@ class Policy:
                 "policy", payload[:16], f"must be a whole policy: {error}", "Ask for it again."
             ) from error
         levels = tuple(map(Levels._make, zip(*columns, strict=True)))
-        if not all(0.0 <= low <= min(keep, use) <= max(keep, use) <= high for low, keep, use, high in levels):
+        if not all(0.0 <= low <= keep <= high and low <= use <= high for low, keep, use, high in levels):
             raise InvalidInput("policy", payload[:16], "must have levels in the order buy ≤ keep, use ≤ sell")
         return Policy(tuple(accumulate(lengths, initial=_within(start, 0, 1 << 62))), levels, into, out, Basis(basis))
 
@@ -182,7 +182,7 @@ def _steps(column: Iterable[float]) -> Iterator[int]:
 
 
 def _rebuilt(steps: Iterable[int], count: int) -> list[float]:
-    values = [whole / _STEPS_PER_KWH for whole in accumulate((step >> 1) ^ -(step & 1) for step in steps)]
+    values = [whole / _STEPS_PER_KWH for whole in accumulate([(step >> 1) ^ -(step & 1) for step in steps])]
     _within(len(values), count, count)
     return values
 

@@ -1,7 +1,7 @@
-"""One WebSocket: frames to its session, messages back, and the latest command while the socket is not writable.
+"""One WebSocket: frames to its session, messages back; the latest command and policy wait until it is writable.
 
 Invariants: a client that does not read costs a bounded amount of memory: its acks wait and keep their credits taken,
-of its commands only the latest waits, and an error ends it. Must not know the log or other connections.
+of its commands and policies only the latest wait, and an error ends it. Must not know the log or other connections.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from typing import Protocol
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from powerflock.domain.errors import ProtocolError
-from powerflock.gateway.protocol import Ack, Code, Command, CommandAck, Error, Welcome, check_size
+from powerflock.gateway.protocol import (
+    POLICY_VERSION,
+    Ack,
+    Code,
+    Command,
+    CommandAck,
+    Error,
+    PolicyFrame,
+    Welcome,
+    check_size,
+)
 from powerflock.gateway.session import GatewayOptions, Session, Submission
 
 _LINGER_S = 1.0
@@ -54,6 +64,7 @@ class Connection(WSListener):
         self._size, self._binary = 0, False
         self._writable, self._ending = True, False
         self._waiting: Command | None = None
+        self._policy_waiting: PolicyFrame | None = None
         self._held: list[tuple[Submission, Error | None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,11 +100,12 @@ class Connection(WSListener):
         self._writable = False
 
     def resume_writing(self) -> None:
-        """The client reads again: send the command that waited, then the answers."""
+        """The client reads again: send the command and the policy that waited, then the answers."""
         self._writable = True
-        if self._waiting is not None:
-            command, self._waiting = self._waiting, None
-            self.send(command)
+        waited, self._waiting, self._policy_waiting = (self._waiting, self._policy_waiting), None, None
+        for message in waited:
+            if message is not None:
+                self.send(message)
         held, self._held = self._held, []
         for submission, error in held:
             self.send(self.session.settle(submission, error))
@@ -114,7 +126,17 @@ class Connection(WSListener):
         self._waiting = command
         return superseded
 
-    def send(self, message: Welcome | Ack | Command | Error) -> None:
+    def policy(self, policy: PolicyFrame) -> bool:
+        """Send the policy now or as soon as the socket is writable; `False` to a client whose version has none."""
+        if self.session.version < POLICY_VERSION:
+            return False
+        if self._writable:
+            self.send(policy)
+        else:
+            self._policy_waiting = policy
+        return True
+
+    def send(self, message: Welcome | Ack | Command | PolicyFrame | Error) -> None:
         """Send a message; a fatal error ends the connection, as does any error to a client that does not read."""
         if self._transport is None or self._ending:
             return
@@ -141,10 +163,10 @@ class Connection(WSListener):
         elif isinstance(result, CommandAck):
             self._owner.command_acked(self, result)
         else:
+            self.send(result)
             if isinstance(result, Welcome):
                 self._cancel_timer()
                 self._owner.opened(self)
-            self.send(result)
 
     def _assemble(self, frame: WSFrame) -> bytes | None:
         """The whole message when its last frame is here; a message over the limit is dropped and refused at its end."""

@@ -1,4 +1,4 @@
-"""The wire protocol, version 1: its messages, its two codecs and its error codes; `docs/protocol.md` explains them.
+"""The wire protocol, versions 1 and 2: messages, two codecs and error codes; `docs/protocol.md` explains them.
 
 Invariants: every message is an object with a `type`; unknown fields and unknown types are refused. Must not know
 sockets, sessions or the log: clients import it too.
@@ -17,7 +17,9 @@ from powerflock.domain.columns import CommandRow, Int64, ReadingRow
 from powerflock.domain.errors import InvalidInput, ProtocolError
 from powerflock.domain.outcomes import Status
 
-VERSION = 1
+VERSIONS = (1, 2)
+POLICY_VERSION = 2
+"""From this version on a client understands `policy`."""
 PATH = "/v1"
 MAX_FRAME_BYTES = 65_536
 
@@ -85,6 +87,13 @@ class Command(CommandRow, frozen=True, forbid_unknown_fields=True, tag_field="ty
     """A command to the site; see `CommandRow`."""
 
 
+class PolicyFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="policy"):
+    """What the site does by itself once no command holds: the bytes of a `domain.policy.Policy`; base64 in JSON."""
+
+    epoch: Int64
+    policy: bytes
+
+
 class Error(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="error"):
     """What was wrong. With `batch`, that batch is refused; `rows` are the positions of its offending readings."""
 
@@ -96,7 +105,7 @@ class Error(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 ClientMessage: TypeAlias = Hello | Readings | CommandAck
-ServerMessage: TypeAlias = Welcome | Ack | Command | Error
+ServerMessage: TypeAlias = Welcome | Ack | Command | PolicyFrame | Error
 M = TypeVar("M")
 
 

@@ -11,7 +11,7 @@ import asyncio
 import math
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from powerflock.domain.columns import COMMAND, Issuer
 from powerflock.domain.errors import InvalidInput
 from powerflock.gateway.batcher import Batcher
 from powerflock.gateway.connection import Connection
-from powerflock.gateway.protocol import PATH, Code, Codec, Command, CommandAck, Error, choose_codec
+from powerflock.gateway.protocol import PATH, Code, Codec, Command, CommandAck, Error, PolicyFrame, choose_codec
 from powerflock.gateway.session import Address, Directory, GatewayOptions, Session, Submission
 from powerflock.log.port import Log
 
@@ -54,6 +54,7 @@ class Counts:
     commands_unroutable: int = 0
     commands_superseded: int = 0
     command_acks: int = 0
+    policies_sent: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,6 +81,7 @@ class Gateway:
         self._connections: dict[Session, Connection] = {}
         self._by_site: dict[str, Connection] = {}
         self._routes: dict[tuple[int, int], Connection] = {}
+        self._policies: dict[int, tuple[int, dict[int, PolicyFrame]]] = {}
         self._all_closed, self._stopping = asyncio.Event(), False
         self._server: asyncio.Server | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -150,6 +152,20 @@ class Gateway:
         self.counts.commands_unroutable += unroutable
         return Sent(sent, unroutable)
 
+    def send_policies(
+        self, partition: int, epoch: int, until_us: int, rows: Sequence[int], payloads: Sequence[bytes]
+    ) -> int:  # fmt: skip
+        """Send each site of `rows` its policy, now and whenever it connects before `until_us`; returns how many got it.
+
+        They take the place of all that the partition's sites were sent before.
+        """
+        frames = {row: PolicyFrame(epoch, payload) for row, payload in zip(rows, payloads, strict=True)}
+        self._policies[partition] = until_us, frames
+        routes = ((self._routes.get((partition, row)), frame) for row, frame in frames.items())
+        sent = sum(connection.policy(frame) for connection, frame in routes if connection is not None)
+        self.counts.policies_sent += sent
+        return sent
+
     def connected(self, connection: Connection) -> None:
         """Know the connection."""
         self._connections[connection.session] = connection
@@ -159,7 +175,7 @@ class Gateway:
             connection.end(WSCloseCode.GOING_AWAY, "the gateway is stopping")
 
     def opened(self, connection: Connection) -> None:
-        """Make the connection its site's only one."""
+        """Make the connection its site's only one, and give it the site's policy."""
         session = connection.session
         older = self._by_site.get(session.site)
         if older is not None:
@@ -167,6 +183,10 @@ class Gateway:
         self._by_site[session.site] = connection
         self._routes[session.route] = connection
         self.counts.sessions += 1
+        partition, row = session.route
+        until_us, frames = self._policies.get(partition, (0, {}))
+        if row in frames and self._clock.now_us() < until_us:
+            self.counts.policies_sent += connection.policy(frames[row])
 
     def submitted(self, submission: Submission) -> None:
         """Queue the readings for the log."""

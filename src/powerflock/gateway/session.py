@@ -15,7 +15,7 @@ from powerflock.domain.columns import ReadingRow
 from powerflock.domain.errors import ProtocolError
 from powerflock.gateway.protocol import (
     MAX_FRAME_BYTES,
-    VERSION,
+    VERSIONS,
     Ack,
     ClientMessage,
     Code,
@@ -86,7 +86,7 @@ Result: TypeAlias = Welcome | Submission | CommandAck | Error
 class Session:
     """The protocol's state for one connection; `number` is its public name.
 
-    Once open, `site`, `address` and `route` (partition, row) say whose it is.
+    Once open, `site`, `address` and `route` (partition, row) say whose it is, and `version` what it speaks.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Session:
     ) -> None:
         self.codec, self.site = codec, ""
         self.address: Address | None = None
-        self.route = (-1, -1)
+        self.route, self.version = (-1, -1), 0
         self._number, self._clock, self._directory = number, clock, directory
         self._secret, self._options = secret, options
         self._outstanding = self._errors = 0
@@ -140,17 +140,19 @@ class Session:
     def _open(self, hello: Hello) -> Welcome:
         if self.address is not None:
             raise ProtocolError(Code.BAD_FRAME, "hello was already said in this session")
-        if VERSION not in hello.versions:
-            text = f"this gateway speaks version {VERSION}; the client offers {hello.versions}"
+        common = set(VERSIONS) & set(hello.versions)
+        if not common:
+            text = f"this gateway speaks versions {list(VERSIONS)}; the client offers {hello.versions}"
             raise ProtocolError(Code.UNSUPPORTED_VERSION, text, fatal=True)
         address = self._directory.resolve(hello.site) if verify(self._secret, hello.site, hello.token) else None
         if address is None:
             text = f"site {hello.site!r} is not enrolled, or the token is not its own"
             raise ProtocolError(Code.UNAUTHORISED, text, fatal=True)
         self.site, self.address, self.route = hello.site, address, (address.partition, address.row)
+        self.version = max(common)
         options = self._options
         return Welcome(
-            VERSION,
+            self.version,
             self._number,
             self._clock.now_us(),
             self._clock.speed,

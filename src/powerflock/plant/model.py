@@ -13,6 +13,7 @@ from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import Bid, dispatched_mw
 from powerflock.market.programme import Programme
+from powerflock.plant.policies import PolicyBatch
 from powerflock.twins.estimate import EstimateSettings, SiteColumns
 
 
@@ -25,15 +26,17 @@ class Venue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RingSettings:
-    """How the ring turns; times in µs, `plan_every` in intervals. `horizon_end_us`, if given, ends every plan there.
+    """How the ring turns; times in µs, `plan_every` and `policy_every` in intervals.
 
-    Owners' days end at midnight `day_offset_us` east of UTC. A feeder's limits are kW at its head, alike for all.
+    `horizon_end_us`, if given, ends every plan there. Owners' days end at midnight `day_offset_us` east of UTC. A
+    feeder's limits are kW at its head, alike for all.
     """
 
     interval_us: int = 300 * MICROS_PER_S
     horizon_intervals: int = 288
     horizon_end_us: int | None = None
     plan_every: int = 6
+    policy_every: int = 36
     command_life_us: int = 600 * MICROS_PER_S
     day_offset_us: int = 10 * MICROS_PER_HOUR
     feeder_import_limit_kw: float = math.inf
@@ -60,8 +63,8 @@ class Award:
 class Turn:
     """One turn: `columns` and `commands` by partition, the `groups`' sums, the award in force and the bid that stands.
 
-    `target_kw` is the portfolio's net power asked for now (passive), None without an award. When an interval began,
-    `began` is its award and `settled` what came before.
+    `policies` are those that became ready, with their partitions. `target_kw` is the portfolio's net power asked for
+    now (passive), None without an award. When an interval began, `began` is its award and `settled` what came before.
     """
 
     now_us: int
@@ -74,5 +77,6 @@ class Turn:
     clearing: Clearing | None
     target_kw: float | None
     planned: bool
+    policies: tuple[tuple[int, PolicyBatch], ...]
     began: Award | None
     settled: tuple[Settlement, ...]

@@ -8,17 +8,22 @@ import numpy as np
 
 from powerflock.domain.arrays import Bools
 from powerflock.optimise.site import ValueFunctions
+from powerflock.plant.policies import PolicyBatch
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Value functions at the starts of intervals `first`, `first` + 1, …; `alone` is W and `fleet` is V."""
+    """Value functions at the starts of intervals `first`, `first` + 1, …; `alone` is W and `fleet` is V.
+
+    `policies` are there when it was their turn to be made.
+    """
 
     first: int
     alone: ValueFunctions
     fleet: ValueFunctions
     raised_intervals: int
     homes: int
+    policies: PolicyBatch | None = None
 
     def grown(self, sites: int) -> Plan:
         """The same plan with rows for sites enrolled since; those beyond `homes` mean nothing yet."""

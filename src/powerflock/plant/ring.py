@@ -19,7 +19,9 @@ from powerflock.plant.commanding import clearing, commands, target_kw
 from powerflock.plant.model import Award, RingSettings, Turn, Venue
 from powerflock.plant.offering import next_bid, offers_now
 from powerflock.plant.outlook import Outlook
+from powerflock.plant.plan import Plan
 from powerflock.plant.planner import Planner
+from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.settling import settle
 from powerflock.plant.shard import SiteShard, interval_starts
 from powerflock.twins.apply import StepReport, step
@@ -74,7 +76,7 @@ class Ring:
         begins = self.award is None or interval != self.award.interval
         settled = self._settle(columns, now_us) if begins else ()
         award = self._open(columns, interval, now_us) if begins or self.award is None else self.award
-        planned = self._plan(interval, now_us)
+        planned, policies = self._plan(interval, now_us)
         curves = offers_now(shards, columns, self.outlook, now_us, settings.interval_us)
         target = target_kw(shards, columns, award, self.opened_us, now_us, settings.interval_us)
         cleared = clearing(self.hierarchy, curves, award, target, settings)
@@ -94,6 +96,7 @@ class Ring:
             clearing=cleared,
             target_kw=target,
             planned=planned,
+            policies=policies,
             began=award if begins else None,
             settled=settled,
         )
@@ -128,26 +131,42 @@ class Ring:
             shard.open_books(own)
         return self.award
 
-    def _plan(self, interval: int, now_us: int) -> bool:
-        """Adopt the plans that are ready; start new ones every `plan_every` intervals and where sites changed."""
-        for part, plan in self.planner.ready():
+    def _plan(self, interval: int, now_us: int) -> tuple[bool, tuple[tuple[int, PolicyBatch], ...]]:
+        """Adopt the plans that are ready; start new ones every `plan_every` intervals and where sites changed.
+
+        Returns whether any was started, and the policies of those adopted, with their partitions.
+        """
+        before = self._adopt(self.planner.ready())
+        started, at_once = self._start_plans(interval, now_us)
+        return started, (*before, *self._adopt(at_once))
+
+    def _adopt(self, plans: Sequence[tuple[int, Plan]]) -> tuple[tuple[int, PolicyBatch], ...]:
+        """Go by these plans of partitions from now on; returns the policies among them."""
+        for part, plan in plans:
             self.shards[part].plan = plan.grown(self.shards[part].sites)
+        return tuple((part, plan.policies) for part, plan in plans if plan.policies is not None)
+
+    def _start_plans(self, interval: int, now_us: int) -> tuple[bool, list[tuple[int, Plan]]]:
+        """Start the plans that are due; whether there were any, and those that were ready at once."""
         settings = self.settings
         due = [part for part, shard in enumerate(self.shards) if shard.sites and self._is_due(part, interval)]
         horizon = settings.horizon_intervals
         if settings.horizon_end_us is not None:
             horizon = settings.horizon_end_us // settings.interval_us - interval
         if horizon < 1 or not due:
-            return False
+            return False, []
+        at_once = []
         times = interval_starts(interval, horizon, settings.interval_us)
         price = coordination_per_kwh(settings.programme, self.outlook.spot_ahead(now_us, times))
         for part in due:
             load = self.outlook.ahead(part, now_us, times)
-            job = self.shards[part].plan_job(interval, settings.interval_us, load, price, 2 * settings.plan_every)
-            made = self.planner.start(part, interval, job)
-            if made is not None:
-                self.shards[part].plan = made
-        return True
+            epoch = self.epoch if self.shards[part].take_policy_turn(interval, settings.policy_every) else None
+            keep = 2 * settings.plan_every
+            job = self.shards[part].plan_job(interval, settings.interval_us, load, price, keep, epoch)
+            plan = self.planner.start(part, interval, job)
+            if plan is not None:
+                at_once.append((part, plan))
+        return True, at_once
 
     def _is_due(self, part: int, interval: int) -> bool:
         """Whether the newest plan, made or being made, is `plan_every` intervals old, lacks sites, or there is none."""

@@ -23,6 +23,7 @@ from powerflock.optimise.site import Mapper, lowest_convex_price, solve
 from powerflock.plant.books import Books, SiteResult
 from powerflock.plant.owners import DayEnd, Real, close_day, follow, grow, live_beside, open_accounts
 from powerflock.plant.plan import Plan
+from powerflock.plant.policies import policy_batch
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
 from powerflock.twins.estimate import Freshness, SiteColumns
@@ -41,6 +42,8 @@ class SiteShard:
         self.accounts = open_accounts(0)
         self.setpoint_kw, self.price_per_kwh = np.zeros(0), np.zeros(0)
         self.issuer = np.zeros(0, np.uint8)
+        self.policies_from: int | None = None
+        self.policies_for = 0
 
     def adopt(self, table: SiteTable, specs: Sequence[SiteSpec], first_seq: int) -> None:
         """The registry changed: more sites, or other terms. What runs goes on; new sites join with the next plan."""
@@ -56,6 +59,17 @@ class SiteShard:
         self.setpoint_kw = np.pad(self.setpoint_kw, (0, more), constant_values=np.nan)
         self.price_per_kwh = np.pad(self.price_per_kwh, (0, more))
         self.issuer = np.pad(self.issuer, (0, more))
+
+    def take_policy_turn(self, interval: int, every: int) -> bool:
+        """Whether the plan from `interval` on is to make policies; if so they count as made.
+
+        They are every `every` intervals, and when the sites are a tenth more than those they were made for.
+        """
+        recent = self.policies_from is not None and interval - self.policies_from < every
+        if recent and self.sites <= 1.1 * self.policies_for:
+            return False
+        self.policies_from, self.policies_for = interval, self.sites
+        return True
 
     @property
     def sites(self) -> int:
@@ -81,18 +95,25 @@ class SiteShard:
         )
 
     def plan_job(
-        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, keep: int
+        self, first: int, interval_us: int, net_load_kw: F64, price_per_kwh: F64, keep: int,
+        policy_epoch: int | None = None,
     ) -> Callable[[Mapper], Plan]:  # fmt: skip
-        """The work of planning from interval `first` on, bound to the sites of now: it may run beside later turns."""
+        """The work of planning from interval `first` on, bound to the sites of now: it may run beside later turns.
+
+        With `policy_epoch` policies for the edges are made too.
+        """
         nowhere = np.zeros(self.sites)
         alone = self.problems(first, interval_us, net_load_kw, np.zeros_like(price_per_kwh), nowhere)
         raised = np.maximum(price_per_kwh, lowest_convex_price(alone))
-        fleet = replace(alone, coordination_per_kwh=raised)
+        fleet, expected = (replace(alone, coordination_per_kwh=price) for price in (raised, price_per_kwh))
         kept = min(keep, price_per_kwh.size)
 
         def solve_both(mapper: Mapper) -> Plan:
             values = solve(alone, kept, mapper).values, solve(fleet, kept, mapper).values
-            return Plan(first, *values, int((raised > price_per_kwh).sum()), alone.homes)
+            made = None
+            if policy_epoch is not None:
+                made = policy_batch(expected, first * interval_us, policy_epoch, mapper)
+            return Plan(first, *values, int((raised > price_per_kwh).sum()), alone.homes, made)
 
         return solve_both
 

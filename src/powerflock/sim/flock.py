@@ -23,7 +23,7 @@ from powerflock.sim.memory import remember
 from powerflock.sim.profiles import STEP_US
 from powerflock.sim.session import Batch, Home
 from powerflock.sim.status import Status
-from powerflock.sim.wire import Codec, Command, CommandAck, Error, Readings, Welcome
+from powerflock.sim.wire import Codec, Command, CommandAck, Error, Policy, Readings, Welcome
 
 AGENT = "powerflock-fleet/1"
 CLOCK_JUMP_US = 600 * MICROS_PER_S
@@ -51,6 +51,7 @@ class Flock:
         self._sites, self._start, self._codec, self._ledger, self._status = list(sites), start, codec, ledger, status
         self._clock: ScaledClock | None = None
         self._inbox: list[tuple[int, Command]] = []
+        self._policies: dict[int, Policy] = {}
         self._sent = self._acked = self._number = 0
         self._since_us = 0
         self._registers = np.zeros((2, len(sites)))
@@ -80,6 +81,10 @@ class Flock:
         """Keep a command for the next tick."""
         self._inbox.append((row, command))
 
+    def handed(self, row: int, policy: Policy) -> None:
+        """Keep a policy for the next tick, the latest of each home."""
+        self._policies[row] = policy
+
     def settled(self, row: int, batch: Batch, kind: str) -> None:
         """Count and write down what became of a batch."""
         self._sent += batch.rows if kind == "sent" else 0
@@ -100,6 +105,7 @@ class Flock:
         if now_us > self.fleet.now_us:
             self._advance(self.fleet, now_us)
             self._read(self.fleet, [home for home in self.homes[slot::slots] if not home.full])
+        self._take_policies(self.fleet)
         self._obey(self.fleet)
         self._ledger.flush()
 
@@ -159,6 +165,14 @@ class Flock:
             status = _STATUS.get(refusal, "refused")
             self._ledger.command(self._sites[row], command.seq, command.epoch, fleet.now_us, status)
             self.homes[row].answer(CommandAck(command.seq, status, reason))
+
+    def _take_policies(self, fleet: SimFleet) -> None:
+        """Give the policies that came to the edges; a refusal is told."""
+        policies, self._policies = self._policies, {}
+        for row, policy in policies.items():
+            refusal = fleet.take_policy(row, policy.policy, policy.epoch, fleet.now_us)
+            if refusal is not Refusal.ACCEPTED:
+                self._status.say("policy", f"{self._sites[row]}: a policy was refused: {refusal.name.lower()}")
 
     def _read(self, fleet: SimFleet, homes: list[Home]) -> None:
         """Read every device of `homes` now and hand each home its batch."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from powerflock.sim.wire import VERSION, Ack, Codec, Command, CommandAck, Error, Hello, Sent, Welcome
+from powerflock.sim.wire import VERSIONS, Ack, Codec, Command, CommandAck, Error, Hello, Policy, Sent, Welcome
 
 SPOOL_BATCHES = 600
 """A home stops reading its devices while this many batches wait: nothing numbered is ever dropped."""
@@ -42,6 +42,9 @@ class Fleet(Protocol):
     def commanded(self, row: int, command: Command) -> None:
         """A command came for the home `row`."""
 
+    def handed(self, row: int, policy: Policy) -> None:
+        """A policy came for the home `row`."""
+
     def settled(self, row: int, batch: Batch, kind: str) -> None:
         """A batch was `sent` for the first time, `acked` or `refused`."""
 
@@ -67,7 +70,7 @@ class Home(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Say hello."""
         self.transport = transport
-        self._send(Hello([VERSION], self.site, self.token, self.agent))
+        self._send(Hello(VERSIONS, self.site, self.token, self.agent))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Everything unacknowledged waits to be sent again."""
@@ -93,6 +96,8 @@ class Home(WSListener):
             self._acked(message)
         elif isinstance(message, Command):
             self.fleet.commanded(self.row, message)
+        elif isinstance(message, Policy):
+            self.fleet.handed(self.row, message)
         elif isinstance(message, Welcome):
             self.open = self.welcomed = True
             self.credits = message.credits

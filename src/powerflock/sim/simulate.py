@@ -155,13 +155,14 @@ class Simulation:
     def _trace(self, turn: Turn) -> None:
         for commands in turn.commands:
             self._hash.update(np.ascontiguousarray(commands).view(np.uint8).data)
+        for _, batch in turn.policies:
+            self._hash.update(msgspec.msgpack.encode(batch))
         for item in turn.settled:
             self._hash.update(msgspec.msgpack.encode(item))
 
     def _step(self, now_us: int, turn: Turn) -> None:
         """Both worlds move one tick on; costs are kept from what the meters really did."""
-        for partition, commands in enumerate(turn.commands):
-            self.vpp.apply(commands, now_us, self.rows[partition])
+        self._tell(now_us, turn)
         self._let_owners_decide(now_us, turn.interval)
         self.vpp.step(now_us, self.tick_us)
         self.alone.step(now_us, self.tick_us)
@@ -180,6 +181,16 @@ class Simulation:
         series.alone_kw.append(float(self.alone.net_kw.sum()))
         series.spot_per_mwh.append(spot)
         series.soc_ratio.append(float(self.vpp.stored_kwh.sum() / max(self.vpp.limits.capacity_kwh.sum(), 1e-9)))
+
+    def _tell(self, now_us: int, turn: Turn) -> None:
+        """Policies and commands reach the homes whose link is up."""
+        for partition, commands in enumerate(turn.commands):
+            rows = self.rows[partition]
+            self.vpp.apply(commands[~self.vpp.silent[rows[commands["site"]]]], now_us, rows)
+        for partition, batch in turn.policies:
+            for row, payload in zip(self.rows[partition][batch.rows].tolist(), batch.payloads, strict=True):
+                if not self.vpp.silent[row]:
+                    self.vpp.take_policy(row, payload, batch.epoch, now_us)
 
     def _let_owners_decide(self, now_us: int, interval: int) -> None:
         """In the world beside, each home answers λ = 0 with its own value function and its true load."""

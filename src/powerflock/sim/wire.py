@@ -1,4 +1,4 @@
-"""The client's side of wire protocol 1, written from docs/protocol.md: what a home sends and what it understands.
+"""The client's side of wire protocol 2, written from docs/protocol.md: what a home sends and what it understands.
 
 Invariants: what is sent carries only documented fields; what is received may carry fields of later versions, which are
 passed over. Must not know sockets, nor import the gateway: the two sides check each other.
@@ -15,7 +15,7 @@ import msgspec
 from powerflock.domain.columns import Int64, Issuer, ReadingRow
 from powerflock.domain.errors import InvalidInput
 
-VERSION = 1
+VERSIONS = [2, 1]
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -73,6 +73,13 @@ class Command(msgspec.Struct, frozen=True, tag_field="type", tag="command"):
     issuer: Issuer
 
 
+class Policy(msgspec.Struct, frozen=True, tag_field="type", tag="policy"):
+    """What the home does by itself once no command holds."""
+
+    epoch: Int64
+    policy: bytes
+
+
 class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     """A refusal; with `batch`, of that batch; `fatal` means that the session ends."""
 
@@ -83,7 +90,7 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 
 Sent: TypeAlias = Hello | Readings | CommandAck
-Received: TypeAlias = Welcome | Ack | Command | Error
+Received: TypeAlias = Welcome | Ack | Command | Policy | Error
 
 
 @dataclass(frozen=True, slots=True)

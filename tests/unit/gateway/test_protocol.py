@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from powerflock.domain.columns import Issuer, ReadingRow
 from powerflock.domain.errors import InvalidInput, ProtocolError
 from powerflock.domain.outcomes import Status
+from powerflock.domain.policy import Basis, Policy
 from powerflock.gateway.protocol import (
     CODECS,
     JSON,
@@ -24,6 +25,7 @@ from powerflock.gateway.protocol import (
     CommandAck,
     Error,
     Hello,
+    PolicyFrame,
     Readings,
     ServerMessage,
     Welcome,
@@ -41,6 +43,7 @@ FROM_SERVER: list[ServerMessage] = [
     Welcome(1, "s", 5, 60.0, 512, 1_000_000),
     Ack(-5, 512),
     Command(1, -2.5, None, 10, 20, 3, Issuer.SAFETY),
+    PolicyFrame(3, b"PFP\x01\x00\xff"),
     Error("bad_frame", "why", fatal=False),
     Error("invalid_reading", "why", fatal=False, batch=0, rows=[0, 2]),
 ]
@@ -102,7 +105,13 @@ def test_every_documented_example_is_a_message_and_every_message_has_an_example(
             answer = JSON.decode_server(example.encode())
             assert MSGPACK.decode_server(MSGPACK.encode(answer)) == answer
         seen.add(kind)
-    assert seen == {"hello", "readings", "command_ack", "welcome", "ack", "command", "error"}
+    assert seen == {"hello", "readings", "command_ack", "welcome", "ack", "command", "policy", "error"}
+
+
+def test_the_documented_policy_is_one() -> None:
+    frame = JSON.decode_server(re.findall(r'(\{"type": "policy".*\})', DOCUMENT)[0].encode())
+    assert isinstance(frame, PolicyFrame)
+    assert Policy.from_bytes(frame.policy).basis is Basis.FLEET
 
 
 def test_every_error_code_and_subprotocol_is_documented() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from powerflock.domain.errors import InvalidInput
 from powerflock.sim.session import Batch, Home
-from powerflock.sim.wire import Ack, Command, Error, Received, Welcome, codec
+from powerflock.sim.wire import Ack, Command, Error, Policy, Received, Welcome, codec
 
 
 class Wire:
@@ -40,12 +40,16 @@ class Told:
         self.settlements: list[tuple[int, str]] = []
         self.errors: list[str] = []
         self.commands: list[int] = []
+        self.policies: list[bytes] = []
 
     def welcomed(self, welcome: Welcome) -> None:
         assert welcome.speed == 60.0
 
     def commanded(self, row: int, command: Command) -> None:
         self.commands.append(command.seq)
+
+    def handed(self, row: int, policy: Policy) -> None:
+        self.policies.append(policy.policy)
 
     def settled(self, row: int, batch: Batch, kind: str) -> None:
         self.settlements.append((batch.number, kind))
@@ -68,7 +72,7 @@ def connect(one: Home, allowed: int = 6) -> Wire:
     one.on_ws_connected(wire)  # type: ignore[arg-type]
     receive(one, wire, Welcome(1, "s", 0, 60.0, allowed, 1_000_000, 65536))
     assert msgspec.json.decode(wire.sent.pop(0)) == {
-        "type": "hello", "versions": [1], "site": "home-1", "token": "", "agent": "test",
+        "type": "hello", "versions": [2, 1], "site": "home-1", "token": "", "agent": "test",
     }  # fmt: skip
     return wire
 
@@ -139,6 +143,14 @@ def test_fields_of_later_versions_are_passed_over() -> None:
     one.put(batch(1))
     receive(one, wire, b'{"type": "ack", "batch": 1, "credits": 6, "new": true}')
     assert told.settlements[-1] == (1, "acked")
+
+
+def test_a_policy_reaches_the_home_as_it_was_made() -> None:
+    one, told = home()
+    wire = connect(one)
+    receive(one, wire, Policy(3, b"PFP\x01\x00"))
+    assert told.policies == [b"PFP\x01\x00"]
+    assert not wire.closed
 
 
 def test_an_unknown_codec_is_refused_by_name() -> None:

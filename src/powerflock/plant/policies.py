@@ -1,0 +1,63 @@
+"""The fleet's plan as policies for the edges: what each home goes on with when it hears nothing any more.
+
+Made with the last expected coordination price, so a home that lost its link still does its share of the plan; what it
+does is metered and settled like anything else, so its owner is no worse off. On half-hours: tariffs and forecasts have
+no finer steps, and the levels of a day then fit in some 200 bytes. Must not know how policies are sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from powerflock.domain.arrays import I64
+from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
+from powerflock.domain.policy import Basis
+from powerflock.optimise.policy import policies_of, solve_levels
+from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.site import Mapper, lowest_convex_price
+
+_STEP_US = MICROS_PER_HOUR // 2
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBatch:
+    """A partition's newest policies: `payloads[i]`, good until `until_us`, is for the site in row `rows[i]`."""
+
+    epoch: int
+    until_us: int
+    rows: list[int]
+    payloads: list[bytes]
+
+
+def policy_batch(problems: SiteProblems, start_us: int, epoch: int, mapper: Mapper) -> PolicyBatch:
+    """Policies for the homes with a battery, from `start_us` on for a day at most; `problems` has the expected price.
+
+    Where that is too negative to be convex it is raised, as in every plan.
+    """
+    homes = np.flatnonzero(problems.batteries.capacity_kwh > 0)
+    coarse = half_hourly(problems.pick(homes), start_us)
+    raised = replace(coarse, coordination_per_kwh=np.maximum(coarse.coordination_per_kwh, lowest_convex_price(coarse)))
+    begins_us = start_us + np.rint((np.cumsum(coarse.hours) - coarse.hours) * MICROS_PER_HOUR).astype(np.int64)
+    kept = int((begins_us < start_us + MICROS_PER_DAY).sum())
+    levels = solve_levels(raised, mapper)[:, :kept]
+    made = policies_of(raised, levels, range(homes.size), start_us, Basis.FLEET)
+    until_us = made[0].horizon_us if made else start_us
+    return PolicyBatch(epoch, until_us, homes.tolist(), [policy.to_bytes() for policy in made])
+
+
+def half_hourly(problems: SiteProblems, start_us: int) -> SiteProblems:
+    """The same problems on UTC half-hours, the first and last of which may be cut: mean loads and prices."""
+    ends_us = start_us + np.rint(np.cumsum(problems.hours) * MICROS_PER_HOUR).astype(np.int64)
+    slot = np.concatenate([[start_us], ends_us[:-1]]) // _STEP_US
+    first: I64 = np.flatnonzero(np.diff(slot, prepend=-1))
+    hours = np.add.reduceat(problems.hours, first)
+    return replace(
+        problems,
+        hours=hours,
+        net_load_kw=np.add.reduceat(problems.net_load_kw * problems.hours, first, axis=1) / hours,
+        import_per_kwh=np.add.reduceat(problems.import_per_kwh * problems.hours, first, axis=1) / hours,
+        export_per_kwh=np.add.reduceat(problems.export_per_kwh * problems.hours, first, axis=1) / hours,
+        coordination_per_kwh=np.add.reduceat(problems.coordination_per_kwh * problems.hours, first) / hours,
+    )
