@@ -87,6 +87,14 @@ def _ascending(slope: F64, count: int) -> bool:
 
 
 @kernel
+def _write_ramp(ramp: F64, most: float, begins: F64, length: F64, count: int) -> None:
+    ramp[0] = most
+    for index in range(SEGMENTS):
+        ramp[1 + index] = begins[index] if index < count else 0.0
+        ramp[1 + SEGMENTS + index] = length[index] if index < count else 0.0
+
+
+@kernel
 def _backward(
     hours: F64, net: F64, buy: F64, sell: F64, price: F64, solar: F64, terminal: float, stored: float,
     cell: F64, varying: F64, keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32,
@@ -108,12 +116,8 @@ def _backward(
     for step in range(last + 1, -1, -1):
         if step <= last:
             if varies:
-                charge, discharge, import_limit, export_limit = (
-                    varying[step, 0],
-                    varying[step, 1],
-                    varying[step, 4],
-                    varying[step, 5],
-                )
+                charge, discharge = varying[step, 0], varying[step, 1]
+                import_limit, export_limit = varying[step, 4], varying[step, 5]
                 floor, capacity = varying[max(step - 1, 0), 2], varying[max(step - 1, 0), 3]
             if step == 0:
                 floor, capacity = min(floor, stored), max(capacity, stored)
@@ -137,10 +141,7 @@ def _backward(
                 return _NOT_CONVEX, step, 0.0, used
             left, right, base = left - most, right - least, base + cost
             end = insert(slope, length, first, end, add_slope, add_length, added, right, begins)
-            ramps[step, 0] = most
-            for index in range(SEGMENTS):
-                ramps[step, 1 + index] = begins[index] if index < added else 0.0
-                ramps[step, 1 + SEGMENTS + index] = add_length[index] if index < added else 0.0
+            _write_ramp(ramps[step], most, begins, add_length, added)
             end = clip_right(length, first, end, right - capacity)
             first, rise = clip_left(slope, length, first, end, floor - left)
             left, right, base = max(left, floor), min(right, capacity), base + rise
@@ -148,9 +149,9 @@ def _backward(
                 return _INFEASIBLE, step, 0.0, used
         if step <= keep:
             left_out[step], base_out[step], count_out[step] = left, base, end - first
-            for index in range(first, end):
-                lists[0, used], lists[1, used] = slope[index], length[index]
-                used += 1
+            lists[0, used : used + end - first] = slope[first:end]
+            lists[1, used : used + end - first] = length[first:end]
+            used += end - first
     if stored < left - _SLACK or stored > right + _SLACK:
         return _INFEASIBLE, 0, 0.0, used
     return _OK, 0, value_at(left, base, slope[first:end], length[first:end], end - first, stored), used
@@ -288,12 +289,12 @@ class _Columns:
 
     def values(self, blocks: list[slice], lists: list[F64]) -> ValueFunctions:
         """The kept value functions, padded to the widest."""
-        planned = self.status[:, 0] == _OK
-        widest = int(self.count[planned].max(initial=1))
+        widest = int(self.count.max(initial=1))
         slope, length = (np.zeros((*self.left.shape, widest)) for _ in range(2))
         for rows, found in zip(blocks, lists, strict=True):
             _spread(self.count[rows], found, slope[rows], length[rows])
-        self.count[~planned], self.left[~planned], self.base[~planned] = 0, np.nan, np.nan
+        failed = self.status[:, 0] != _OK
+        self.count[failed], self.left[failed], self.base[failed] = 0, np.nan, np.nan
         return ValueFunctions(self.left, self.base, self.count, slope, length)
 
 
