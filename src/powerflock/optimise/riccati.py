@@ -1,0 +1,287 @@
+"""Newton's step of a home's barrier problem, interval by interval: linear–quadratic control of its stored energies.
+
+Around a point every boxed quantity x of an interval has a stiffness θ and a gradient g, and the step minimises
+Σ ½θ·δ² + g·δ over steps that keep the home's equations. Backwards in time the steps of an interval's free quantities
+(the *pivots*) are eliminated, so that what is left is a quadratic in the energy stored before; forwards the steps
+follow. The same factors give how the home's net power and reserves respond to prices, in all pairs of intervals.
+
+Columns of an interval with D storages: charge (D), discharge (D), stored (D), import, export, curtailed; with reserves
+also, for raise and then lower: reserve, headroom, sustained, connection. Pivots: curtailed, the reserves, charge (D),
+discharge (D). Channels, which prices act on: net power, raise, lower. A column whose stiffness is 0 is a constant.
+Riccati's recursion in its sum-of-squares (Joseph) form, which cancels nothing: Bierman, Factorization Methods (1977).
+Must not know barriers, boxes or groups.
+"""
+
+from __future__ import annotations
+
+from powerflock.curve.jit import kernel
+from powerflock.domain.arrays import F64
+
+_FLAT = 1e-14
+"""A pivot's share of its own curvature below which it is rounding."""
+
+
+@kernel
+def factorise(hours: F64, rates: F64, theta: F64, duration: float, channels: int, fac: F64, cur: F64) -> None:
+    """Eliminate backwards. `rates` (D, ≥2) efficiencies in and out, `theta` (T, V).
+
+    `fac` (T, P, P + 2D + K) receives Cholesky's L, the pivots' answers to stored energy and to prices, and L⁻¹B;
+    `cur` (T, 3D, D) the curvature of all cost to come in the energy stored before the interval, how the energy stored
+    after it answers to that before, and the curvature in the energy stored after it.
+    """
+    storages = rates.shape[0]
+    for t in range(hours.size - 1, -1, -1):
+        for i in range(storages):
+            for j in range(storages):
+                cur[t, 2 * storages + i, j] = cur[t + 1, i, j] if t + 1 < hours.size else 0.0
+            cur[t, 2 * storages + i, i] += theta[t, 2 * storages + i]
+        _assemble(hours[t], rates, theta[t], duration, channels, fac[t], cur[t])
+        _cholesky(fac[t], storages, channels)
+        _close(hours[t], rates, theta[t], duration, channels, fac[t], cur, t)
+
+
+@kernel
+def _assemble(hour: float, rates: F64, theta: F64, duration: float, channels: int, a: F64, cur: F64) -> None:
+    """Fill `a` with the pivots' curvature and their couplings to stored energy, to prices, and B."""
+    storages = rates.shape[0]
+    first, size = channels, channels + 2 * storages
+    a[:] = 0.0
+    b, s = theta[3 * storages], theta[3 * storages + 1]
+    whole, power = b * s / (b + s), 0.0
+    for r in range(channels - 1):
+        at = 3 * storages + 3 + 4 * r
+        if theta[at] > 0.0:
+            whole, power = whole + theta[at + 3], power + theta[at + 1]
+    off = 1.0 if theta[3 * storages + 2] > 0.0 else 0.0
+    a[0, 0] = theta[3 * storages + 2] + whole if off > 0.0 else 1.0
+    a[0, size + storages] = off
+    for r in range(channels - 1):
+        at, sign, row = 3 * storages + 3 + 4 * r, 1.0 - 2.0 * r, 1 + r
+        a[row, row] = 1.0
+        if theta[at] <= 0.0:
+            continue
+        sustain = duration * theta[at + 2]
+        a[row, row] = theta[at] + theta[at + 1] + theta[at + 3] + duration * sustain
+        a[row, 0] = -sign * off * theta[at + 3]
+        a[row, size + storages + 1 + r] = 1.0
+        for d in range(storages):
+            weight = rates[d, 1] if r == 0 else -1.0 / rates[d, 0]
+            a[row, size + d] = -sustain * weight
+            for j in range(storages):
+                cur[2 * storages + d, j] += theta[at + 2] * weight * (rates[j, 1] if r == 0 else -1.0 / rates[j, 0])
+    for i in range(2 * storages):
+        row, d = first + i, i % storages
+        a[row, row] = 1.0
+        if theta[i] <= 0.0:
+            continue
+        sign = 1.0 if i < storages else -1.0
+        into = hour * rates[d, 0] if i < storages else -hour / rates[d, 1]
+        a[row, 0] = off * sign * whole
+        a[row, size + storages] = sign
+        a[row, size + storages + channels + d] = into
+        for r in range(channels - 1):
+            at, way = 3 * storages + 3 + 4 * r, 1.0 - 2.0 * r
+            if theta[at] > 0.0:
+                a[row, 1 + r] = -way * sign * (theta[at + 1] + theta[at + 3]) + into * a[1 + r, size + d]
+        for j in range(storages):
+            a[row, size + j] = into * cur[2 * storages + d, j]
+        for k in range(i + 1):
+            if theta[k] > 0.0:
+                other = hour * rates[k % storages, 0] if k < storages else -hour / rates[k % storages, 1]
+                a[row, first + k] = sign * (1.0 if k < storages else -1.0) * (whole + power)
+                a[row, first + k] += into * other * cur[2 * storages + d, k % storages]
+        a[row, row] += theta[i]
+
+
+@kernel
+def _cholesky(a: F64, storages: int, channels: int) -> None:
+    """Factor the pivots' curvature (1/L on the diagonal) and solve for stored energy and prices; halfway for B."""
+    size = channels + 2 * storages
+    full, width = size + storages + channels, size + 2 * storages + channels
+    for i in range(size):
+        whole = a[i, i]
+        for j in range(i):
+            value = a[i, j]
+            for k in range(j):
+                value -= a[i, k] * a[j, k]
+            a[i, j] = value * a[j, j]
+            whole -= a[i, j] * a[i, j]
+        # A direction without any curvature of its own is left as it is: rounding has nothing to say about it.
+        a[i, i] = 1.0 / whole**0.5 if whole > _FLAT * a[i, i] else 0.0
+        for column in range(size, width):
+            value = a[i, column]
+            for k in range(i):
+                value -= a[i, k] * a[k, column]
+            a[i, column] = value * a[i, i]
+    for i in range(size - 1, -1, -1):
+        for column in range(size, full):
+            value = a[i, column]
+            for k in range(i + 1, size):
+                value -= a[k, i] * a[k, column]
+            a[i, column] = value * a[i, i]
+
+
+@kernel
+def _close(
+    hour: float, rates: F64, theta: F64, duration: float, channels: int, a: F64, cur: F64, t: int
+) -> None:  # fmt: skip
+    """Curvature in the energy stored before: the sum over all columns of stiffness × (answer to that energy)²."""
+    storages = rates.shape[0]
+    first, size = channels, channels + 2 * storages
+    for d in range(storages):
+        for j in range(storages):
+            moved = 1.0 if d == j else 0.0
+            if theta[d] > 0.0:
+                moved -= hour * rates[d, 0] * a[first + d, size + j]
+            if theta[storages + d] > 0.0:
+                moved += hour / rates[d, 1] * a[first + storages + d, size + j]
+            cur[t, storages + d, j] = moved
+    b, s = theta[3 * storages], theta[3 * storages + 1]
+    joint, off = b * s / (b + s), 1.0 if theta[3 * storages + 2] > 0.0 else 0.0
+    for i in range(storages):
+        for j in range(i + 1):
+            total = 0.0
+            for d in range(storages):
+                for k in range(storages):
+                    later = cur[t + 1, d, k] if t + 1 < cur.shape[0] else 0.0
+                    later += theta[2 * storages + d] if d == k else 0.0
+                    total += cur[t, storages + d, i] * later * cur[t, storages + k, j]
+            power_i = power_j = 0.0
+            for u in range(2 * storages):
+                sign = (1.0 if u < storages else -1.0) if theta[u] > 0.0 else 0.0
+                power_i -= sign * a[first + u, size + i]
+                power_j -= sign * a[first + u, size + j]
+                total += theta[u] * a[first + u, size + i] * a[first + u, size + j]
+            net_i, net_j = power_i - off * a[0, size + i], power_j - off * a[0, size + j]
+            total += joint * net_i * net_j + theta[3 * storages + 2] * a[0, size + i] * a[0, size + j]
+            for r in range(channels - 1):
+                at, sign = 3 * storages + 3 + 4 * r, 1.0 - 2.0 * r
+                if theta[at] <= 0.0:
+                    continue
+                kept_i, kept_j = a[1 + r, size + i], a[1 + r, size + j]
+                total += theta[at] * kept_i * kept_j
+                total += theta[at + 1] * (sign * power_i + kept_i) * (sign * power_j + kept_j)
+                total += theta[at + 3] * (sign * net_i + kept_i) * (sign * net_j + kept_j)
+                held_i, held_j = duration * kept_i, duration * kept_j
+                for d in range(storages):
+                    weight = rates[d, 1] if r == 0 else -1.0 / rates[d, 0]
+                    held_i += weight * cur[t, storages + d, i]
+                    held_j += weight * cur[t, storages + d, j]
+                total += theta[at + 2] * held_i * held_j
+            cur[t, i, j] = cur[t, j, i] = total
+
+
+@kernel
+def step(
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, fac: F64, cur: F64,
+    work: F64, move: F64, force: F64, answer: F64,
+) -> None:  # fmt: skip
+    """The step for one set of gradients, residuals `gap` (T, V) of the equations, and changes of prices (K, T).
+
+    `move` (T, V) receives the step, `force` (T, D) the change of the dynamics' multipliers, `answer` (K, T) the
+    channels' steps; `work` (T + 1, P) is scratch.
+    """
+    _backward(hours, rates, theta, grad, gap, prices, duration, fac, cur, work)
+    _forward(hours, rates, theta, grad, gap, fac, work, duration, move, answer)
+    steps, storages, channels = hours.size, rates.shape[0], prices.shape[0]
+    for t in range(steps - 1, -1, -1):
+        for d in range(storages):
+            s = 2 * storages + d
+            total = theta[t, s] * move[t, s] + grad[t, s] + (force[t + 1, d] if t + 1 < steps else 0.0)
+            for r in range(channels - 1):
+                at = 3 * storages + 5 + 4 * r
+                if theta[t, at] > 0.0:
+                    weight = rates[d, 1] if r == 0 else -1.0 / rates[d, 0]
+                    total += weight * (theta[t, at] * move[t, at] + grad[t, at])
+            force[t, d] = total
+
+
+@kernel
+def _backward(
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, fac: F64, cur: F64, work: F64
+) -> None:
+    """The pivots' own steps, were the energy stored before unchanged, into `work` (T + 1, P); its last row is used."""
+    steps, storages, channels = hours.size, rates.shape[0], prices.shape[0]
+    first, size = channels, channels + 2 * storages
+    q = work[steps]
+    q[:] = 0.0
+    for t in range(steps - 1, -1, -1):
+        th, g, rho, a, p = theta[t], grad[t], gap[t], fac[t], work[t]
+        b, x, off = 3 * storages, 3 * storages + 1, 1.0 if th[3 * storages + 2] > 0.0 else 0.0
+        net = (th[x] * g[b] - th[b] * (g[x] - th[x] * rho[x])) / (th[b] + th[x])
+        power = 0.0
+        for d in range(storages):
+            q[d] += g[2 * storages + d]
+            for j in range(storages):
+                q[d] -= cur[t, 2 * storages + d, j] * rho[2 * storages + j]
+        for r in range(channels - 1):
+            at, sign = 3 * storages + 3 + 4 * r, 1.0 - 2.0 * r
+            p[1 + r] = 0.0
+            if th[at] <= 0.0:
+                continue
+            head = g[at + 1] - th[at + 1] * rho[at + 1]
+            held = g[at + 2] - th[at + 2] * rho[at + 2]
+            line = g[at + 3] - th[at + 3] * rho[at + 3]
+            power, net = power + sign * head, net + sign * line
+            p[1 + r] = g[at] - head - duration * held - line + prices[1 + r, t]
+            for d in range(storages):
+                weight = rates[d, 1] if r == 0 else -1.0 / rates[d, 0]
+                q[d] += weight * held
+                p[1 + r] += duration * th[at + 2] * weight * rho[2 * storages + d]
+        net += prices[0, t]
+        p[0] = off * (g[3 * storages + 2] + net)
+        for i in range(2 * storages):
+            d, sign = i % storages, 1.0 if i < storages else -1.0
+            into = hours[t] * rates[d, 0] if i < storages else -hours[t] / rates[d, 1]
+            p[first + i] = g[i] + sign * (net + power) + into * q[d] if th[i] > 0.0 else 0.0
+        for i in range(size):
+            for d in range(storages):
+                q[d] -= a[i, size + d] * p[i]
+        for i in range(size):
+            for k in range(i):
+                p[i] -= a[i, k] * p[k]
+            p[i] *= a[i, i]
+        for i in range(size - 1, -1, -1):
+            for k in range(i + 1, size):
+                p[i] -= a[k, i] * p[k]
+            p[i] *= a[i, i]
+
+
+@kernel
+def _forward(
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, fac: F64, work: F64, duration: float, move: F64,
+    answer: F64,
+) -> None:  # fmt: skip
+    """Follow the energies from the start: every column's step."""
+    storages, channels = rates.shape[0], answer.shape[0]
+    first, size = channels, channels + 2 * storages
+    for t in range(hours.size):
+        th, g, rho, a, p, m = theta[t], grad[t], gap[t], fac[t], work[t], move[t]
+        for i in range(size):
+            p[i] = -p[i]
+            for d in range(storages):
+                p[i] -= a[i, size + d] * (move[t - 1, 2 * storages + d] if t else 0.0)
+        power = 0.0
+        for d in range(storages):
+            s = 2 * storages + d
+            m[d], m[storages + d] = p[first + d], p[first + storages + d]
+            power += m[d] - m[storages + d]
+            m[s] = (move[t - 1, s] if t else 0.0) - rho[s]
+            m[s] += hours[t] * (rates[d, 0] * m[d] - m[storages + d] / rates[d, 1])
+        b, x = 3 * storages, 3 * storages + 1
+        net = power + p[0]
+        m[b] = (th[x] * (net + rho[x]) - g[b] - g[x]) / (th[b] + th[x])
+        m[x] = m[b] - net - rho[x]
+        m[b + 2] = p[0]
+        answer[0, t] = net
+        for r in range(channels - 1):
+            at, sign, kept = 3 * storages + 3 + 4 * r, 1.0 - 2.0 * r, p[1 + r]
+            active = th[at] > 0.0
+            m[at] = kept
+            m[at + 1] = sign * power - kept - rho[at + 1] if active else 0.0
+            m[at + 3] = sign * net - kept - rho[at + 3] if active else 0.0
+            held = -duration * kept - rho[at + 2]
+            for d in range(storages):
+                held += (rates[d, 1] if r == 0 else -1.0 / rates[d, 0]) * m[2 * storages + d]
+            m[at + 2] = held if active else 0.0
+            answer[1 + r, t] = kept
