@@ -20,33 +20,43 @@ A day of half-hours for three homes, planned together; powers are passive, so po
 Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 """
 
-from powerflock.optimise.check import Finding, check_plan, schedule_cost
+from powerflock.optimise.check import Finding, Schedule, check_plan, schedule_cost
 from powerflock.optimise.faults import check_problems, faults
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
+from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
 from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve, solve_each
+from powerflock.optimise.sites import Method, SitePlans, plan_sites
 
 __all__ = [
     "Batteries",
     "Devices",
     "Finding",
+    "Method",
     "Moment",
     "Plans",
     "Policies",
+    "Schedule",
+    "SitePlans",
     "SiteProblems",
+    "Stays",
     "ValueFunctions",
     "VaryingLimits",
     "answers",
     "best_cost",
+    "cars",
     "check_plan",
     "check_problems",
     "energy_cost",
     "faults",
     "lowest_convex_price",
     "offers",
+    "plan_sites",
     "schedule_cost",
     "solve",
     "solve_each",
     "stored_change",
+    "tanks",
     "value",
+    "within_reach",
 ]

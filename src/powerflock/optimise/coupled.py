@@ -15,7 +15,7 @@ import numpy as np
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64, I32, I64
 from powerflock.optimise.buckets import Bucket, buckets
-from powerflock.optimise.faults import check_problems
+from powerflock.optimise.faults import faults
 from powerflock.optimise.interior import IMPOSSIBLE, SOLVED, STALLED, Work, room, solve_alone
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.repair import reach, repair
@@ -51,10 +51,12 @@ def solve_coupled(
     """Plans for the homes in `homes` (H,) (None: all), with any number of storages, solved independently.
 
     `tolerance` is the gap at which to stop, as a share of the cost (of 1 $ at least). Raises `InvalidInput` for bad
-    columns; a home without plan costs the others nothing. Least powers are not kept: they are not convex.
+    columns of these homes; a home without plan costs the others nothing. Least powers are not kept: they are not convex.
     """
-    check_problems(problems)
     homes = np.arange(problems.homes) if homes is None else homes
+    for home, error in sorted(faults(problems).items()):
+        if home in homes:
+            raise error
     shape, devices = (homes.size, problems.intervals), problems.devices
     plans = CoupledPlans(
         homes, np.full(homes.size, np.inf), np.full(homes.size, np.inf), np.zeros(shape),

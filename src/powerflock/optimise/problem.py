@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -141,6 +141,22 @@ class Devices:
             column("terminal_per_kwh", terminal_per_kwh, (count,)), limits,
         )  # fmt: skip
 
+    def with_(self, more: Devices) -> Devices:
+        """These devices and `more`, in this order."""
+        limits = self.limits, more.limits
+        if limits != (None, None):
+            steps = next(each.floor_kwh.shape[1] for each in limits if each is not None)
+            limits = (
+                limits[0] or VaryingLimits.of(self.batteries, steps),
+                limits[1] or VaryingLimits.of(more.batteries, steps),
+            )
+        return Devices(
+            np.concatenate([self.home, more.home]), _stacked(self.batteries, more.batteries),
+            np.concatenate([self.stored_kwh, more.stored_kwh]),
+            np.concatenate([self.terminal_per_kwh, more.terminal_per_kwh]),
+            None if limits[0] is None or limits[1] is None else _stacked(limits[0], limits[1]),
+        )  # fmt: skip
+
     def rows(self, part: slice | I64) -> Devices:
         """The devices in `part`."""
         limits = None if self.limits is None else self.limits.rows(part)
@@ -246,6 +262,15 @@ class SiteProblems:
             None if self.limits is None else self.limits.rows(homes),
             None if self.curtailable_kw is None else self.curtailable_kw[homes],
         )  # fmt: skip
+
+
+Table = TypeVar("Table", Batteries, VaryingLimits)
+
+
+def _stacked(first: Table, second: Table) -> Table:
+    """Both tables' rows, one after the other."""
+    columns = ((getattr(first, each.name), getattr(second, each.name)) for each in fields(first))
+    return type(first)(*(np.concatenate(pair) for pair in columns))
 
 
 def column(name: str, values: Values, shape: tuple[int, ...]) -> F64:

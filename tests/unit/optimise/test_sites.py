@@ -1,0 +1,150 @@
+"""Whatever stands at a home, it gets a plan that keeps every limit, and is told how it was made and how good it is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmarks.highs_reference import random_problems
+from powerflock.domain.arrays import F64
+from powerflock.domain.errors import Infeasible, UnsoundPlan
+from powerflock.optimise import sites
+from powerflock.optimise.check import Schedule, check_plan, schedule_cost
+from powerflock.optimise.milp import solve_milp
+from powerflock.optimise.problem import Batteries, Devices, SiteProblems
+from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
+from powerflock.optimise.site import Plans, solve
+from powerflock.optimise.sites import Method, plan_sites
+
+STEPS = 24
+
+
+def _cars(seed: int, homes: list[int], *, discharge_kw: float = 0.0, least_kw: float = 0.0) -> Devices:
+    rng, count = np.random.default_rng(seed), len(homes)
+    cells = Batteries.of(
+        count, capacity_kwh=50, charge_limit_kw=7, discharge_limit_kw=discharge_kw, floor_kwh=5, wear_per_kwh=0.01,
+        charge_efficiency_ratio=0.92, discharge_efficiency_ratio=0.92, least_charge_kw=least_kw,
+    )  # fmt: skip
+    stays = Stays.of(
+        np.arange(count), arrival=rng.integers(0, 8, count), departure=rng.integers(14, STEPS, count),
+        needed_kwh=rng.uniform(20, 30, count),
+    )  # fmt: skip
+    return cars(homes, cells, stays, STEPS, stored_kwh=rng.uniform(15, 25, count))
+
+
+def _tanks(homes: list[int]) -> Devices:
+    return tanks(homes, 3.0, tank=np.arange(len(homes)), start=3, end=20, needed_kwh=5.0, intervals=STEPS)
+
+
+def _problems(seed: int, homes: int, devices: Devices | None = None) -> SiteProblems:
+    return dataclasses.replace(random_problems(seed, homes, STEPS), hours=np.full(STEPS, 1.0), devices=devices)
+
+
+def _milp_cost(problems: SiteProblems, home: int) -> float:
+    found = solve_milp(problems, home)
+    assert found is not None
+    one = problems.rows(slice(home, home + 1))
+    device_kw = None if one.devices is None else found.device_kw
+    return float(schedule_cost(one, Schedule(found.battery_kw[None], device_kw, found.curtailed_kw[None]))[0][0])
+
+
+def test_each_home_is_solved_the_fastest_way_that_is_right_for_it() -> None:
+    problems = _problems(
+        3, 12, _cars(1, [1, 2, 3], discharge_kw=5.0).with_(_tanks([3, 4])).with_(_cars(2, [5], least_kw=3))
+    )
+    cells = problems.batteries
+    owned = np.isin(np.arange(12), [1, 3, 5])
+    cells = dataclasses.replace(
+        cells, charge_limit_kw=np.where(owned, 4.0, 0.0), capacity_kwh=np.where(owned, 9.0, cells.floor_kwh)
+    )
+    cells = dataclasses.replace(cells, discharge_limit_kw=cells.charge_limit_kw, floor_kwh=np.zeros(12))
+    dear_export = problems.export_per_kwh.copy()
+    dear_export[0] = problems.import_per_kwh[0] + 0.1
+    stored = np.minimum(problems.stored_kwh, cells.capacity_kwh)
+    tariff = np.where(np.arange(12) == 1, 1, 2).astype(np.int32)
+    tariff[6] = 0
+    problems = dataclasses.replace(
+        problems, batteries=cells, export_per_kwh=dear_export, stored_kwh=stored, tariff=tariff
+    )  # fmt: skip
+    plans = plan_sites(problems)
+    assert not plans.errors
+    assert Method(int(plans.method[1])) is Method.COUPLED
+    assert Method(int(plans.method[2])) is Method.MERGED
+    assert Method(int(plans.method[3])) is Method.COUPLED
+    assert Method(int(plans.method[4])) is Method.MERGED
+    assert Method(int(plans.method[5])) is Method.MIXED_INTEGER
+    assert check_plan(problems, plans.schedule, plans.cost) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_plan_costs_more_than_a_mixed_integer_programme_finds_but_for_its_stated_gap(seed: int) -> None:
+    devices = (
+        _cars(seed, [0, 1, 2, 5], discharge_kw=4.0).with_(_tanks([1, 3, 5])).with_(_cars(seed + 9, [4], least_kw=2))
+    )
+    problems = within_reach(_problems(seed, 8, devices))[0]
+    plans = plan_sites(problems)
+    assert not plans.errors
+    assert check_plan(problems, plans.schedule, plans.cost) == []
+    for home in range(8):
+        best = _milp_cost(problems, home)
+        assert plans.cost[home] <= best + plans.gap[home] + 1e-6 * max(1.0, abs(best))
+        assert plans.gap[home] <= 2e-6 * max(1.0, abs(best))
+
+
+def test_a_car_alone_is_planned_as_exactly_as_a_battery() -> None:
+    problems = _problems(2, 3, _cars(4, [0, 1, 2]))
+    none = np.zeros(3)
+    cells = dataclasses.replace(problems.batteries, charge_limit_kw=none, discharge_limit_kw=none)
+    problems = dataclasses.replace(problems, batteries=cells)
+    plans = plan_sites(problems)
+    assert set(plans.method.tolist()) == {Method.MERGED}
+    for home in range(3):
+        assert plans.cost[home] == pytest.approx(_milp_cost(problems, home), abs=1e-7)
+
+
+def test_plain_homes_get_the_very_plan_that_merging_slopes_gives() -> None:
+    problems = _problems(7, 40)
+    plans, plain = plan_sites(problems), solve(problems)
+    np.testing.assert_array_equal(plans.schedule.battery_kw, plain.battery_kw)
+    np.testing.assert_allclose(plans.cost, plain.cost, rtol=1e-12)
+    assert (plans.gap == 0).all()
+
+
+def test_a_car_that_leaves_too_soon_is_charged_as_far_as_it_can_be_and_the_shortfall_is_told() -> None:
+    cells = Batteries.of(1, capacity_kwh=50, charge_limit_kw=7, discharge_limit_kw=0, charge_efficiency_ratio=1.0)
+    stays = Stays.of(0, arrival=0, departure=2, needed_kwh=30)
+    plans = plan_sites(_problems(1, 2, cars(1, cells, stays, STEPS, stored_kwh=10.0)))
+    assert not plans.errors
+    assert plans.short_kwh.tolist() == [0.0, pytest.approx(6.0)]
+    assert plans.schedule.device_kw is not None
+    np.testing.assert_allclose(plans.schedule.device_kw[0, :2], 7.0)
+
+
+def test_homes_without_a_plan_are_named_and_the_others_planned() -> None:
+    problems = _problems(1, 6, _cars(1, [3, 4]))
+    load = problems.net_load_kw.copy()
+    load[0, 3], load[4, 5], load[2, 1] = np.nan, 500.0, 500.0
+    plans = plan_sites(dataclasses.replace(problems, net_load_kw=load))
+    assert set(plans.errors) == {0, 2, 4}
+    assert "net_load_kw" in str(plans.errors[0])
+    assert isinstance(plans.errors[2], Infeasible)
+    assert isinstance(plans.errors[4], Infeasible)
+    assert plans.method[[0, 2, 4]].tolist() == [Method.NONE] * 3
+    assert np.isnan(plans.cost[[0, 2, 4]]).all()
+    assert np.isfinite(plans.cost[[1, 3, 5]]).all()
+
+
+def test_a_solver_that_cheats_is_caught_before_its_plan_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cheat(problems: SiteProblems, **options: object) -> Plans:
+        plans = solve(problems)
+        power: F64 = plans.battery_kw.copy()
+        power[2, 5] += 50.0
+        return dataclasses.replace(plans, battery_kw=power)
+
+    monkeypatch.setattr(sites, "solve_each", cheat)
+    plans = plan_sites(_problems(1, 4))
+    assert set(plans.errors) == {2}
+    assert isinstance(plans.errors[2], UnsoundPlan)
+    assert "charge limit" in str(plans.errors[2]) or "import limit" in str(plans.errors[2])
