@@ -51,7 +51,7 @@ def solve_coupled(
     """Plans for the homes in `homes` (H,) (None: all), with any number of storages, solved independently.
 
     `tolerance` is the gap at which to stop, as a share of the cost (of 1 $ at least). Raises `InvalidInput` for bad
-    columns of these homes; a home without plan costs the others nothing. Least powers are not kept: they are not convex.
+    columns of these homes; one without plan costs the others nothing. Least powers are not kept: they are not convex.
     """
     homes = np.arange(problems.homes) if homes is None else homes
     for home, error in sorted(faults(problems).items()):

@@ -231,7 +231,7 @@ def _needs_integers(problems: SiteProblems) -> Bools:
     """(S,) homes where a relaxation could cheat whatever it costs: least powers, or selling dearer than buying."""
     cells, devices = problems.batteries, problems.devices
     need = np.maximum(cells.least_charge_kw, cells.least_discharge_kw) > 0
-    need |= (problems.export_per_kwh > problems.import_per_kwh).any(axis=1)[problems.tariff]
+    need |= (problems.export_per_kwh - problems.import_per_kwh).max(axis=1)[problems.tariff] > 0
     if devices is not None:
         least = np.maximum(devices.batteries.least_charge_kw, devices.batteries.least_discharge_kw) > 0
         need[devices.home[least]] = True
