@@ -7,7 +7,8 @@ The curve costs one walk down the power range. Net powers are passive: positive 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,13 +16,18 @@ from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import value_at
 from powerflock.domain.arrays import F64, I32
 from powerflock.optimise.problem import Batteries, SiteProblems
-from powerflock.optimise.segments import power_of
+from powerflock.optimise.segments import bill_edges, curtailed, power_of
 from powerflock.optimise.site import ValueFunctions
+
+Bill: TypeAlias = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The rest of one interval, `hours`, for S homes: (S,) net load kW, import and export price, stored kWh."""
+    """The rest of one interval, `hours`, for S homes: (S,) net load kW, import and export price, stored kWh.
+
+    `batteries` has the limits that hold in the interval. `curtailable_kw` (S,) of solar may be switched off.
+    """
 
     hours: float
     net_load_kw: F64
@@ -29,30 +35,39 @@ class Moment:
     export_per_kwh: F64
     stored_kwh: F64
     batteries: Batteries
+    curtailable_kw: F64 | None = None
 
     @staticmethod
     def of(problems: SiteProblems, step: int = 0, stored_kwh: F64 | None = None) -> Moment:
         """Interval `step` of `problems` as a whole, with `stored_kwh` (S,) at its start, or else the problems' own."""
+        cells, limits, solar = problems.batteries, problems.limits, problems.curtailable_kw
+        if limits is not None:
+            now = {field.name: np.ascontiguousarray(getattr(limits, field.name)[:, step]) for field in fields(limits)}
+            cells = replace(cells, **now)
         return Moment(
             float(problems.hours[step]), problems.net_load_kw[:, step],
             problems.import_per_kwh[problems.tariff, step], problems.export_per_kwh[problems.tariff, step],
-            problems.stored_kwh if stored_kwh is None else stored_kwh, problems.batteries,
+            problems.stored_kwh if stored_kwh is None else stored_kwh, cells,
+            None if solar is None else np.ascontiguousarray(solar[:, step]),
         )  # fmt: skip
 
 
 @kernel
 def _walk(
-    hours: float, net: float, buy: float, sell: float, stored: float, cell: F64,
+    hours: float, bill: Bill, high: float, low: float, stored: float, cell: F64,
     left: float, slope: F64, length: F64, count: int, prices: F64, answer: F64,
 ) -> None:  # fmt: skip
-    """Fill `answer` with the optimal battery power at each of the ascending `prices`."""
+    """Fill `answer` with the optimal battery power at each of the ascending `prices`, between `low` and `high`.
+
+    `bill` is the bill over battery power: two edges, upper first, and the three slopes from the top down.
+    """
+    upper, lower, top, middle, bottom = bill
     right = left
     for index in range(count):
         right += length[index]
-    high = min(cell[0], cell[7] - net, power_of(right - stored, hours, cell[2], cell[3]))
-    low = max(-cell[1], -cell[8] - net, power_of(left - stored, hours, cell[2], cell[3]))
-    power = max(high, -cell[1])
-    low = min(low, power)
+    highest = min(high, power_of(right - stored, hours, cell[2], cell[3]))
+    power = max(highest, -cell[1])
+    low = min(max(low, power_of(left - stored, hours, cell[2], cell[3])), power)
     segment, begin = count - 1, right - (length[count - 1] if count > 0 else 0.0)
     edge = power_of(begin - stored, hours, cell[2], cell[3])
     at = 0
@@ -68,14 +83,16 @@ def _walk(
         stop = low
         if power > 0.0:
             stop = max(stop, 0.0)
-        if power > -net:
-            stop = max(stop, -net)
+        if power > upper:
+            stop = max(stop, upper)
+        elif power > lower:
+            stop = max(stop, lower)
         if segment > 0:
             stop = max(stop, edge)
-        middle = 0.5 * (power + stop)
-        price = buy if net + middle > 0.0 else sell
+        half = 0.5 * (power + stop)
+        price = top if half > upper else (middle if half > lower else bottom)
         worth = slope[segment] if count > 0 else 0.0
-        marginal = (price + cell[4] + worth * cell[2]) if middle > 0.0 else (price - cell[4] + worth / cell[3])
+        marginal = (price + cell[4] + worth * cell[2]) if half > 0.0 else (price - cell[4] + worth / cell[3])
         while at < prices.size and marginal + prices[at] <= 0.0:
             answer[at] = power
             at += 1
@@ -89,10 +106,32 @@ def _offer_block(
 ) -> None:  # fmt: skip
     for home in range(net.size):
         own = prices[home] if prices.shape[0] > 1 else prices[0]
+        cell, load = cells[home], net[home]
+        bill = (-load, -np.inf, buy[home], sell[home], sell[home])
         _walk(
-            hours, net[home], buy[home], sell[home], stored[home], cells[home],
+            hours, bill, min(cell[0], cell[7] - load), max(-cell[1], -cell[8] - load), stored[home], cell,
             left[home], slope[home], length[home], count[home], own, answer[home],
         )  # fmt: skip
+
+
+@kernel
+def _curtailing_block(
+    hours: float, net: F64, buy: F64, sell: F64, solar: F64, stored: F64, cells: F64,
+    left: F64, count: I32, slope: F64, length: F64, prices: F64, answer: F64, dark: F64,
+) -> None:  # fmt: skip
+    """As `_offer_block`, price by price, for each has a bill of its own shape; `dark` receives what is switched off."""
+    nothing = np.zeros(1)
+    for home in range(net.size):
+        own = prices[home] if prices.shape[0] > 1 else prices[0]
+        cell, load, roof = cells[home], net[home], solar[home]
+        for at in range(own.size):
+            dear, cheap = buy[home] + own[at], sell[home] + own[at]
+            bill = bill_edges(load, dear, cheap, roof, cell[7], cell[8])
+            _walk(
+                hours, bill, min(cell[0], cell[7] - load), max(-cell[1], -cell[8] - load - roof), stored[home], cell,
+                left[home], slope[home], length[home], count[home], nothing, answer[home, at : at + 1],
+            )  # fmt: skip
+            dark[home, at] = curtailed(load + answer[home, at], dear, cheap, roof, cell[7], cell[8])
 
 
 @kernel
@@ -106,20 +145,35 @@ def answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F
 
     `values` holds the value functions and `step` says which of them is the one at the end of the moment.
     """
-    homes = moment.net_load_kw.size
-    table = np.ascontiguousarray(np.atleast_2d(prices), dtype=np.float64)
-    answer = np.empty((homes, table.shape[1]))
-    _offer_block(
-        moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.stored_kwh,
-        moment.batteries.stacked(), values.left[:, step], values.count[:, step],
-        values.slope[:, step], values.length[:, step], table, answer,
-    )  # fmt: skip
-    return answer
+    return _answers(moment, values, step, prices)[0]
 
 
 def offers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F64:
     """(S, P) net power kW of each site at each coordination price: the sites' offer curves, non-increasing."""
-    return answers(moment, values, step, prices) + moment.net_load_kw[:, None]
+    power, dark = _answers(moment, values, step, prices)
+    net = power + moment.net_load_kw[:, None]
+    return net if dark is None else net + dark
+
+
+def _answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> tuple[F64, F64 | None]:
+    """(S, P) battery power and solar switched off, None where none may be."""
+    homes = moment.net_load_kw.size
+    table = np.ascontiguousarray(np.atleast_2d(prices), dtype=np.float64)
+    answer = np.empty((homes, table.shape[1]))
+    cells, left, count = moment.batteries.stacked(), values.left[:, step], values.count[:, step]
+    slope, length = values.slope[:, step], values.length[:, step]
+    if moment.curtailable_kw is None:
+        _offer_block(
+            moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.stored_kwh, cells,
+            left, count, slope, length, table, answer,
+        )  # fmt: skip
+        return answer, None
+    dark = np.empty_like(answer)
+    _curtailing_block(
+        moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.curtailable_kw,
+        moment.stored_kwh, cells, left, count, slope, length, table, answer, dark,
+    )  # fmt: skip
+    return answer, dark
 
 
 def value(values: ValueFunctions, step: int, stored_kwh: F64) -> F64:
@@ -139,8 +193,9 @@ def energy_cost(moment: Moment, net_kwh: F64) -> F64:
 
 def best_cost(moment: Moment, values: ValueFunctions, step: int) -> tuple[F64, F64]:
     """What the owner alone would do: battery power (S,) kW, and what it costs, c(p) + V(end) (S,) $."""
-    power = answers(moment, values, step, np.zeros(1))[:, 0]
-    net_kwh = (moment.net_load_kw + power) * moment.hours
+    answer, dark = _answers(moment, values, step, np.zeros(1))
+    power = answer[:, 0]
+    net_kwh = (moment.net_load_kw + power + (0.0 if dark is None else dark[:, 0])) * moment.hours
     wear = moment.batteries.wear_per_kwh * np.abs(power) * moment.hours
     end = moment.stored_kwh + stored_change(moment.batteries, power, moment.hours)
     return power, energy_cost(moment, net_kwh) + wear + value(values, step, end)

@@ -63,24 +63,30 @@ def curtailed(
 
 
 @kernel
+def bill_edges(
+    net_kw: float, buy: float, sell: float, curtailable_kw: float, import_limit_kw: float, export_limit_kw: float
+) -> tuple[float, float, float, float, float]:
+    """The bill over battery power, with solar to switch off: (upper edge, lower edge, slope above, between, below).
+
+    The bill is the infimal convolution of buying, selling and switching off, so its slopes over the net power before
+    curtailment are those of buy, sell and nothing, in ascending order. For buy ≥ sell.
+    """
+    if buy < 0.0:
+        return import_limit_kw - curtailable_kw - net_kw, -curtailable_kw - net_kw, 0.0, buy, sell
+    if sell < 0.0:
+        return -net_kw, -curtailable_kw - net_kw, buy, 0.0, sell
+    return -net_kw, -export_limit_kw - net_kw, buy, sell, 0.0
+
+
+@kernel
 def curtailable_segments(
     net_kw: float, buy: float, sell: float, curtailable_kw: float, hours: float, high: float, low: float, into: float,
     out: float, wear: float, import_limit_kw: float, export_limit_kw: float, slope: F64, length: F64,
 ) -> tuple[int, float, float, float]:  # fmt: skip
-    """As `interval_segments`, with up to `curtailable_kw` of solar to switch off.
-
-    The bill is the infimal convolution of buying, selling and switching off, so its slopes over the net power before
-    curtailment are those of buy, sell and nothing, in ascending order.
-    """
+    """As `interval_segments`, with up to `curtailable_kw` of solar to switch off."""
     if high < low:
         return -1, 0.0, 0.0, 0.0
-    if buy < 0.0:
-        upper, lower, top, middle, bottom = import_limit_kw - curtailable_kw, -curtailable_kw, 0.0, buy, sell
-    elif sell < 0.0:
-        upper, lower, top, middle, bottom = 0.0, -curtailable_kw, buy, 0.0, sell
-    else:
-        upper, lower, top, middle, bottom = 0.0, -export_limit_kw, buy, sell, 0.0
-    upper, lower = upper - net_kw, lower - net_kw
+    upper, lower, top, middle, bottom = bill_edges(net_kw, buy, sell, curtailable_kw, import_limit_kw, export_limit_kw)
     first, count = high, 0
     for piece in range(SEGMENTS):
         last = low

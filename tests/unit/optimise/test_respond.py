@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.highs_reference import random_problems
+from benchmarks.highs_reference import changing_problems, random_problems
 from powerflock.curve.grid import PRICE_GRID, price_for, read_at
 from powerflock.domain.arrays import F64
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
-from powerflock.optimise.site import Plans, solve
+from powerflock.optimise.site import Plans, lowest_convex_price, solve, solve_each
 
 
 def _cost(moment: Moment, plans: Plans, step: int, power: F64) -> F64:
@@ -48,6 +48,42 @@ def test_no_other_power_would_cost_an_owner_less_at_any_price(seed: int) -> None
             other = low + share * (high - low)
             theirs = _cost(moment, plans, 1, other) + price * other * moment.hours
             assert (mine <= theirs + 1e-9 * (1 + np.abs(theirs))).all()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_no_other_power_nor_switching_off_would_cost_less_under_limits_of_the_moment(seed: int) -> None:
+    problems = changing_problems(seed, 12, 6)
+    plans = solve_each(problems, keep=1)
+    moment = Moment.of(problems, 0)
+    assert moment.curtailable_kw is not None
+    prices = PRICE_GRID[problems.coordination_per_kwh[0] <= PRICE_GRID][::4]
+    power, net = answers(moment, plans.values, 1, prices), offers(moment, plans.values, 1, prices)
+    dark, limits = net - power - moment.net_load_kw[:, None], moment.batteries
+    for home in sorted(set(range(12)) - set(plans.errors)):
+        one, values = problems.rows(slice(home, home + 1)), plans.values
+        lowest, highest = values.left[home, 1], values.left[home, 1] + values.length[home, 1].sum()
+        for column, price in enumerate(prices):
+            mine = _total(plans, home, moment, power[home, column], dark[home, column], float(price))
+            assert -limits.export_limit_kw[home] - 1e-9 <= net[home, column] <= limits.import_limit_kw[home] + 1e-9
+            for p in np.linspace(-limits.discharge_limit_kw[home], limits.charge_limit_kw[home], 15):
+                change = stored_change(one.batteries, np.array([p]), moment.hours)[0]
+                for c in np.linspace(0, moment.curtailable_kw[home], 5):
+                    total = moment.net_load_kw[home] + p + c
+                    inside = -limits.export_limit_kw[home] <= total <= limits.import_limit_kw[home]
+                    if inside and lowest <= one.stored_kwh[0] + change <= highest:
+                        assert mine <= _total(plans, home, moment, p, c, float(price)) + 1e-9
+
+
+def _total(plans: Plans, home: int, moment: Moment, power: float, dark: float, price: float) -> float:
+    """What one home's interval costs with the coordination price, and what is left then."""
+    net_kwh = (moment.net_load_kw[home] + power + dark) * moment.hours
+    bill = (moment.import_per_kwh[home] if net_kwh > 0 else moment.export_per_kwh[home]) + price
+    wear = moment.batteries.wear_per_kwh[home] * abs(power) * moment.hours
+    powers = np.zeros(moment.net_load_kw.size)
+    powers[home] = power
+    end = moment.stored_kwh + stored_change(moment.batteries, powers, moment.hours)
+    return float(bill * net_kwh + wear + value(plans.values, 1, end)[home])
 
 
 def test_offers_never_rise_with_the_price_and_meet_the_plan_at_its_own_price() -> None:
@@ -98,6 +134,32 @@ def test_paying_the_regret_makes_any_dispatch_cost_what_alone_costs(seed: int, d
         stored += stored_change(problems.batteries, power, moment.hours)
     spent -= problems.terminal_per_kwh * stored
     np.testing.assert_allclose(spent - paid, plans.cost, rtol=1e-8, atol=1e-8)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 1000), st.floats(0.0, 0.6))
+@settings(max_examples=60, deadline=None)
+def test_an_owner_paid_the_regret_is_never_worse_off_whatever_prices_come(seed: int, other: int, swing: float) -> None:
+    """Plans made with one expected λ, dispatched at another, from where the battery really stands, by any tariff."""
+    rng = np.random.default_rng(other)
+    problems = _alone(random_problems(seed, 8, 12))
+    expected = dataclasses.replace(problems, coordination_per_kwh=rng.uniform(-0.05, swing, 12))
+    expected = dataclasses.replace(
+        expected, coordination_per_kwh=np.maximum(expected.coordination_per_kwh, lowest_convex_price(expected))
+    )
+    alone, fleet = solve(problems, keep=12), solve(expected, keep=12)
+    stored, spent, paid = problems.stored_kwh.copy(), np.zeros(8), np.zeros(8)
+    for step in range(12):
+        moment = Moment.of(problems, step, stored)
+        price = rng.choice([rng.uniform(-0.05, 0.6), 0.0, 15.0, -1.0])
+        power = answers(moment, fleet.values, step + 1, np.array([price]))[:, 0]
+        regret = _cost(moment, alone, step + 1, power) - best_cost(moment, alone.values, step + 1)[1]
+        assert (regret >= -1e-9).all()
+        paid += regret
+        wear = problems.batteries.wear_per_kwh * np.abs(power) * moment.hours
+        spent += energy_cost(moment, (moment.net_load_kw + power) * moment.hours) + wear
+        stored = stored + stored_change(problems.batteries, power, moment.hours)
+    spent -= problems.terminal_per_kwh * stored
+    assert (spent - paid <= alone.cost + 1e-8 * (1 + np.abs(alone.cost))).all()
 
 
 def test_members_powers_add_up_to_the_groups_target_exactly() -> None:
