@@ -7,6 +7,7 @@ BENCHMARKS = (
     "groups",
     "curves",
     "site_optimiser",
+    "site_nonconvex",
     "policy",
     "end_to_end",
 )

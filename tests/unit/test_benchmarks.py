@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import BENCHMARKS, command, curves, end_to_end, groups, policy, site_optimiser, twins
+from benchmarks import BENCHMARKS, command, curves, end_to_end, groups, policy, site_nonconvex, site_optimiser, twins
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
 from powerflock.optimise import Plans, SiteProblems, solve
+from powerflock.optimise.envelope import EnvelopePlans, solve_envelope
 
 
 @pytest.fixture
@@ -24,6 +25,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(curves, name, value)
     for name, value in (("QUICK_HOMES", 12), ("QUICK_REFEREED", 4), ("QUICK_FLEET", 30)):
         monkeypatch.setattr(site_optimiser, name, value)
+    for name, value in (("QUICK_HOMES", 6), ("QUICK_REFEREED", 2)):
+        monkeypatch.setattr(site_nonconvex, name, value)
+    monkeypatch.setattr(site_nonconvex, "QUICK_INTERVALS", (12, 24))
     for name, value in (("QUICK_HOMES", 6), ("QUICK_EVALUATIONS", 20)):
         monkeypatch.setattr(policy, name, value)
     for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
@@ -94,6 +98,29 @@ def test_a_wrong_optimum_fails_the_benchmark(tiny: None, monkeypatch: pytest.Mon
     monkeypatch.setattr(site_optimiser, "solve", cheat)
     with pytest.raises(RuntimeError, match="HiGHS finds"):
         site_optimiser.run(quick=True)
+
+
+def test_a_wrong_plan_of_a_home_that_is_not_convex_fails_the_benchmark(
+    tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cheat(problems: SiteProblems) -> EnvelopePlans:
+        plans = solve_envelope(problems)
+        return dataclasses.replace(plans, cost=plans.cost - 1e-4)
+
+    monkeypatch.setattr(site_nonconvex, "solve_envelope", cheat)
+    with pytest.raises(RuntimeError, match="HiGHS finds"):
+        site_nonconvex.run(quick=True)
+
+
+def test_a_home_that_highs_does_not_finish_in_time_is_said_to_be_left(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(site_nonconvex, "QUICK_PATIENCE_S", 0.0)
+    monkeypatch.setenv("POWERFLOCK_DATA", str(tmp_path))
+    rows = site_nonconvex.run(quick=True)
+    assert any("left after 0 s" in str(row.against) for row in rows)
+    assert any("random negative prices" in row.metric for row in rows)
+    assert "prices are made up" in capsys.readouterr().err
 
 
 def test_real_homes_are_left_out_where_their_data_is_absent(

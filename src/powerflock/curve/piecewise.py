@@ -142,43 +142,60 @@ def line_at(curve: F64, index: int, x: float) -> float:
 
 
 @kernel
-def _passed(curve: F64, count: int, index: int, x: float, least: float) -> tuple[int, float]:
-    """The first point from `index` on that lies right of x, and the lower of `least` and the points passed."""
-    while index < count and curve[0, index] <= x + SAME:
-        least = min(least, curve[1, index])
-        index += 1
-    return index, least
-
-
-@kernel
 def _goes_on(curve: F64, count: int, index: int) -> bool:
     """Whether the function has values just left of point `index`."""
     return bool(0 < index < count and curve[2, index - 1] == 1.0)
 
 
 @kernel
+def _pass(curve: F64, count: int, index: int, x: float, here: float) -> tuple[int, float, float, float]:
+    """Go past the points at `x` from `index` on: (the next index, least y at x, y just right of x, slope from there).
+
+    `here` is y where x is between points; y is +inf where there is no value.
+    """
+    least, start = here, index
+    while index < count and curve[0, index] <= x + SAME:
+        least = min(least, curve[1, index])
+        index += 1
+    if not _goes_on(curve, count, index):
+        return index, least, np.inf, 0.0
+    last = index - 1
+    slope = (curve[1, index] - curve[1, last]) / (curve[0, index] - curve[0, last])
+    return index, least, here if index == start else curve[1, last], slope
+
+
+@kernel
+def _until(curve: F64, index: int, x: float, here: float, slope: float, stop: float) -> float:
+    """Where the line through (x, here) towards point `index` is at `stop`."""
+    if here == np.inf:
+        return here
+    return float(curve[1, index] if curve[0, index] <= stop + SAME else here + slope * (stop - x))
+
+
+@kernel
 def lower(one: F64, one_count: int, other: F64, other_count: int, out: F64) -> int:
     """The lower of two functions wherever either has a value. Returns the count of `out`."""
     i, j, end, joined, none = 0, 0, 0, 0.0, np.inf
-    line = np.empty((2, 4))
+    one_y, other_y, line = none, none, np.empty((2, 4))
     while i < one_count or j < other_count:
         x = min(one[0, i] if i < one_count else none, other[0, j] if j < other_count else none)
-        i, least = _passed(one, one_count, i, x, none)
-        j, least = _passed(other, other_count, j, x, least)
-        one_on, other_on = _goes_on(one, one_count, i), _goes_on(other, other_count, j)
-        one_y = line_at(one, i - 1, x) if one_on else none
-        other_y = line_at(other, j - 1, x) if other_on else none
-        line[0, 0], line[1, 0], points = x, min(least, one_y, other_y), 1
-        if one_on or other_on:
+        i, least, one_y, one_slope = _pass(one, one_count, i, x, one_y)
+        j, other_least, other_y, other_slope = _pass(other, other_count, j, x, other_y)
+        start = min(one_y, other_y)
+        line[0, 0], line[1, 0], points = x, min(least, other_least, start), 1
+        if start < none:
             stop = min(one[0, i] if i < one_count else none, other[0, j] if j < other_count else none)
-            one_stop = line_at(one, i - 1, stop) if one_on else none
-            other_stop = line_at(other, j - 1, stop) if other_on else none
-            line[0, 1], line[1, 1], points = x, min(one_y, other_y), 3
-            if one_on and other_on and (one_y - other_y) * (one_stop - other_stop) < 0.0:
-                share = (one_y - other_y) / ((one_y - other_y) - (one_stop - other_stop))
+            one_stop = _until(one, i, x, one_y, one_slope, stop)
+            other_stop = _until(other, j, x, other_y, other_slope, stop)
+            line[0, 1], line[1, 1], points = x, start, 3
+            before, after = one_y - other_y, one_stop - other_stop
+            if before * after < 0.0:
+                share = before / (before - after)
                 line[0, 2], line[1, 2], points = x + (stop - x) * share, one_y + (one_stop - one_y) * share, 4
             line[0, points - 1], line[1, points - 1] = stop, min(one_stop, other_stop)
-        for point in range(points):
+            one_y, other_y = one_stop, other_stop
+        first = 2 if joined == 1.0 and line[1, 0] == out[1, end - 1] == start else 0  # it goes on without a jump
+        for point in range(first, points):
             end = add(out, end, line[0, point], line[1, point], joined)
             joined = 1.0
         joined = 1.0 if points > 1 else 0.0

@@ -63,8 +63,8 @@ def interval_cost(
             low, high, factor = -cell[1], -cell[10], hours / cell[3]
         elif mode == 2:
             low, high, factor = cell[9], cell[0], hours * cell[2]
-        if low > high:
-            continue
+        if low > high or (mode == 1 and min(cell[9], cell[10]) <= 0.0):
+            continue  # a range that begins at 0 holds doing nothing already
         for side in range(2):
             bound, price = (cell[7], buy) if side == 1 else (cell[8], sell)
             counts[side] = _chain(
