@@ -1,8 +1,8 @@
-"""The fleet's plan as policies for the edges: what each home goes on with when it hears nothing any more.
+"""Policies for the edges: what each home goes on with when it hears nothing any more.
 
-Made with the last expected coordination price, so a home that lost its link still does its share of the plan; what it
-does is metered and settled like anything else, so its owner is no worse off. On half-hours: tariffs and forecasts have
-no finer steps, and the levels of a day then fit in some 200 bytes. Must not know how policies are sent.
+Made from W, the plan for the owner alone: nobody can pay a home for following the fleet's price while its readings are
+missing, so out of reach it spends nothing on the fleet. On half-hours: tariffs and forecasts have no finer steps, and
+the levels of a day then fit in some 200 bytes. Must not know how policies are sent.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class PolicyBatch:
 
 
 def policy_batch(problems: SiteProblems, start_us: int, epoch: int, mapper: Mapper) -> PolicyBatch:
-    """Policies for the homes with a battery, from `start_us` on for a day at most; `problems` has the expected price.
+    """Policies for the homes with a battery, from `start_us` on for a day at most; `problems` are the owners' alone.
 
-    Where that is too negative to be convex it is raised, as in every plan.
+    Where an export price is too negative to be convex it is raised, as in every plan.
     """
     homes = np.flatnonzero(problems.batteries.capacity_kwh > 0)
     coarse = half_hourly(problems.pick(homes), start_us)
@@ -42,7 +42,7 @@ def policy_batch(problems: SiteProblems, start_us: int, epoch: int, mapper: Mapp
     begins_us = start_us + np.rint((np.cumsum(coarse.hours) - coarse.hours) * MICROS_PER_HOUR).astype(np.int64)
     kept = int((begins_us < start_us + MICROS_PER_DAY).sum())
     levels = solve_levels(raised, mapper)[:, :kept]
-    made = policies_of(raised, levels, range(homes.size), start_us, Basis.FLEET)
+    made = policies_of(raised, levels, range(homes.size), start_us, Basis.OWNER)
     until_us = made[0].horizon_us if made else start_us
     return PolicyBatch(epoch, until_us, homes.tolist(), [policy.to_bytes() for policy in made])
 

@@ -105,14 +105,14 @@ class SiteShard:
         nowhere = np.zeros(self.sites)
         alone = self.problems(first, interval_us, net_load_kw, np.zeros_like(price_per_kwh), nowhere)
         raised = np.maximum(price_per_kwh, lowest_convex_price(alone))
-        fleet, expected = (replace(alone, coordination_per_kwh=price) for price in (raised, price_per_kwh))
+        fleet = replace(alone, coordination_per_kwh=raised)
         kept = min(keep, price_per_kwh.size)
 
         def solve_both(mapper: Mapper) -> Plan:
             values = solve(alone, kept, mapper).values, solve(fleet, kept, mapper).values
             made = None
             if policy_epoch is not None:
-                made = policy_batch(expected, first * interval_us, policy_epoch, mapper)
+                made = policy_batch(alone, first * interval_us, policy_epoch, mapper)
             return Plan(first, *values, int((raised > price_per_kwh).sum()), alone.homes, made)
 
         return solve_both

@@ -16,6 +16,7 @@ import numpy as np
 from powerflock.domain.arrays import F64, I64
 from powerflock.domain.clock import MICROS_PER_S, ScaledClock
 from powerflock.domain.columns import COMMAND, DeviceKind, ReadingRow
+from powerflock.edge.ladder import Rung
 from powerflock.edge.safety import Refusal
 from powerflock.sim.fleet import SimFleet, present
 from powerflock.sim.ledger import Ledger
@@ -143,8 +144,14 @@ class Flock:
     def _close_interval(self, fleet: SimFleet) -> None:
         if self._ledger.kept:
             net, battery = (self._energy(fleet) - self._registers).tolist()
-            by_site = [dict(zip(self._sites, values, strict=True)) for values in (net, battery)]
-            self._ledger.energy(self._since_us, fleet.now_us, *by_site)
+            rung = [Rung(code).name.lower() for code in fleet.rung.tolist()]
+            self._ledger.energy(
+                self._since_us,
+                fleet.now_us,
+                dict(zip(self._sites, net, strict=True)),
+                dict(zip(self._sites, battery, strict=True)),
+                dict(zip(self._sites, rung, strict=True)),
+            )
         self._reset_interval()
 
     def _obey(self, fleet: SimFleet) -> None:
@@ -171,8 +178,10 @@ class Flock:
         policies, self._policies = self._policies, {}
         for row, policy in policies.items():
             refusal = fleet.take_policy(row, policy.policy, policy.epoch, fleet.now_us)
+            status = _STATUS.get(refusal, "refused")
+            self._ledger.policy(self._sites[row], policy.epoch, fleet.now_us, status)
             if refusal is not Refusal.ACCEPTED:
-                self._status.say("policy", f"{self._sites[row]}: a policy was refused: {refusal.name.lower()}")
+                self._status.say("policy", f"{self._sites[row]}: a policy was {status}: {refusal.name.lower()}")
 
     def _read(self, fleet: SimFleet, homes: list[Home]) -> None:
         """Read every device of `homes` now and hand each home its batch."""

@@ -1,8 +1,9 @@
 """What the virtual fleet says it did, one JSON object a line, to compare with what a plant stored.
 
 `{"kind": "sent"|"acked"|"refused", site, batch, time_us, seqs: {device: seq}}` for each batch, once; `{"kind":
-"command", site, seq, epoch, time_us, status}` for each command; and for each 5 minutes `{"kind": "energy", start_us,
-end_us, net_kwh: {site: kWh}, battery_kwh: {...}}`, the truth, passive.
+"command", site, seq, epoch, time_us, status}` for each command, `{"kind": "policy", site, epoch, time_us, status}` for
+each policy; and for each 5 minutes `{"kind": "energy", start_us, end_us, net_kwh: {site: kWh}, battery_kwh: {...},
+rung: {...}}`: the truth, passive, and where each home stood on the edge's ladder at the end.
 Must not know sockets.
 """
 
@@ -50,11 +51,19 @@ class Ledger:
             line = {"kind": "command", "site": site, "seq": seq, "epoch": epoch, "time_us": time_us, "status": status}
             self._file.write(self._encode(line) + b"\n")
 
-    def energy(self, start_us: int, end_us: int, net_kwh: dict[str, float], battery_kwh: dict[str, float]) -> None:
-        """Net energy through each meter and into each battery's terminals over [start, end)."""
+    def policy(self, site: str, epoch: int, time_us: int, status: str) -> None:
+        """A policy was taken up, or refused, at `time_us`."""
+        if self._file:
+            line = {"kind": "policy", "site": site, "epoch": epoch, "time_us": time_us, "status": status}
+            self._file.write(self._encode(line) + b"\n")
+
+    def energy(
+        self, start_us: int, end_us: int, net_kwh: dict[str, float], battery_kwh: dict[str, float], rung: dict[str, str]
+    ) -> None:  # fmt: skip
+        """Net energy through each meter and into each battery's terminals over [start, end); the rung at its end."""
         if self._file:
             line = {"kind": "energy", "start_us": start_us, "end_us": end_us, "net_kwh": net_kwh}
-            self._file.write(self._encode({**line, "battery_kwh": battery_kwh}) + b"\n")
+            self._file.write(self._encode({**line, "battery_kwh": battery_kwh, "rung": rung}) + b"\n")
 
     @property
     def kept(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F64, I64, Bools
 from powerflock.domain.batches import encode
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.columns import COMMAND, Issuer
@@ -92,7 +92,10 @@ class Run:
 
 
 class Simulation:
-    """Homes `vpp` under the plant and `alone` beside it; `rows` maps each partition's rows to the fleets' homes."""
+    """Homes `vpp` under the plant and `alone` beside it; `rows` maps each partition's rows to the fleets' homes.
+
+    `link_lost`, if set, says which homes (S,) neither report nor hear at a time; what they would have said is lost.
+    """
 
     def __init__(
         self, cycle: Cycle, log: Log, vpp: SimFleet, alone: SimFleet, rows: list[I64], devices: Devices, tick_us: int
@@ -100,6 +103,7 @@ class Simulation:
         self.cycle, self.log, self.vpp, self.alone = cycle, log, vpp, alone
         self.rows, self.devices, self.tick_us = rows, devices, tick_us
         self.alone.tapers = False
+        self.link_lost: Callable[[int], Bools] | None = None
         self._hash = blake2b(digest_size=16)
         homes = len(vpp.specs)
         self._cost_vpp, self._cost_alone = np.zeros(homes), np.zeros(homes)
@@ -145,7 +149,9 @@ class Simulation:
         )  # fmt: skip
 
     def _report(self, now_us: int) -> None:
-        """Readings of the plant's homes into the log, a batch for each partition."""
+        """Readings of the plant's homes into the log, a batch for each partition; none from homes without a link."""
+        if self.link_lost is not None:
+            self.vpp.silence(self.link_lost(now_us))
         for partition, rows in enumerate(self.rows):
             if rows.size:
                 payload = encode(self.vpp.readings(now_us, self.devices, rows))

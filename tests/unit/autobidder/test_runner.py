@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,9 +13,11 @@ from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.errors import LogError
+from powerflock.domain.policy import Policy
 from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.log.port import Fenced
+from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, state_hash
@@ -214,3 +217,38 @@ def test_telemetry_that_is_in_a_snapshot_does_not_pile_up() -> None:
     world.live(runner, 5)
     kept = world.log.read("telemetry", 0, 0)
     assert len(kept) <= 2 * 5 + 2
+
+
+def policies(world: World) -> list[list[PolicyBatch]]:
+    """What the log holds, by partition."""
+    return [
+        [msgspec.msgpack.decode(entry.payload, type=PolicyBatch) for entry in world.log.read("policies", part, 0)]
+        for part in range(PARTITIONS)
+    ]
+
+
+def test_every_home_has_a_policy_in_the_log_for_whoever_connects_later() -> None:
+    world, runner = started(7)
+    for part, kept in enumerate(policies(world)):
+        assert len(kept) == 1, "the newest is enough"
+        assert kept[0].epoch == 1
+        assert kept[0].rows == list(range(len(runner.ring.registry.specs(part))))
+        assert all(Policy.from_bytes(payload).horizon_us == kept[0].until_us for payload in kept[0].payloads)
+
+
+def test_policies_that_a_log_could_not_take_are_written_at_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    runner = world.runner()
+    runner.enrol(homes(6))
+
+    def full(*_: object) -> list[int]:
+        msg = "the disk is full"
+        raise LogError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.log, "transact", full)
+        with pytest.raises(LogError, match="full"):
+            runner.tick(world.now_us)
+    assert policies(world) == [[], []]
+    runner.tick(world.now_us + TICK_US)
+    assert [len(kept) for kept in policies(world)] == [1, 1]

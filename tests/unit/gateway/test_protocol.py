@@ -111,7 +111,7 @@ def test_every_documented_example_is_a_message_and_every_message_has_an_example(
 def test_the_documented_policy_is_one() -> None:
     frame = JSON.decode_server(re.findall(r'(\{"type": "policy".*\})', DOCUMENT)[0].encode())
     assert isinstance(frame, PolicyFrame)
-    assert Policy.from_bytes(frame.policy).basis is Basis.FLEET
+    assert Policy.from_bytes(frame.policy).basis is Basis.OWNER
 
 
 def test_every_error_code_and_subprotocol_is_documented() -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from powerflock.domain import policy
 from powerflock.domain.columns import Issuer
+from powerflock.edge.ladder import Rung
 from powerflock.sim.fleet import SimFleet
 from powerflock.sim.flock import Flock
 from powerflock.sim.ledger import Ledger
 from powerflock.sim.status import Status
-from powerflock.sim.wire import Command, CommandAck, Welcome, codec
+from powerflock.sim.wire import Command, CommandAck, Policy, Welcome, codec
 from tests.unit.sim.homes_made import MINUTE_US, START_US, site, steady
 
 
@@ -90,3 +92,27 @@ def test_each_command_is_answered_with_what_became_of_it(monkeypatch: pytest.Mon
             CommandAck(2, "refused", "malformed"),
             CommandAck(3, "expired", "expired"),
         ]
+
+
+def test_a_policy_is_followed_from_the_next_tick_on_and_a_bad_one_is_told_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = 60 * MINUTE_US
+    hold = policy.Levels(0.0, 10.0, 10.0, 10.0)
+    made = policy.Policy((START_US - hour, START_US + hour), (hold,), 0.95, 0.95, policy.Basis.OWNER)
+    with Ledger(tmp_path / "ledger.jsonl") as book:
+        homes = flock(book)
+        homes.welcomed(welcome(START_US))
+        homes.handed(0, Policy(3, made.to_bytes()))
+        homes.tick(0, 1)
+        homes.tick(0, 1)
+        assert homes.fleet is not None
+        assert homes.fleet.rung.tolist() == [Rung.POLICY, Rung.SELF_CONSUMPTION]
+        homes.handed(0, Policy(3, b"nonsense"))
+        homes.tick(0, 1)
+        homes.tick(0, 1)
+        assert homes.fleet.rung[0] == Rung.POLICY
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    told = [(line["site"], line["epoch"], line["status"]) for line in lines if line["kind"] == "policy"]
+    assert told == [("a", 3, "applied"), ("a", 3, "refused")]
+    assert "a: a policy was refused: malformed" in capsys.readouterr().err
