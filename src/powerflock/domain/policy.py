@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import accumulate, chain, groupby, islice
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from powerflock.domain.clock import MICROS_PER_HOUR
@@ -89,10 +90,11 @@ class Policy:
     ) -> float | None:  # fmt: skip
         """Battery power to hold from `time_us` to the interval's end, + = charging; None outside the horizon.
 
+        None, too, where the energy or the load is unknown (NaN): a policy does not guess.
         `net_load_kw` is load + solar as it is now, `low_kw` ≤ 0 ≤ `high_kw` what battery and connection allow.
         """
         index = self.interval(time_us)
-        if index is None:
+        if index is None or isnan(stored_kwh) or isnan(net_load_kw):
             return None
         hours = (self.bounds_us[index + 1] - time_us) / MICROS_PER_HOUR
         ratios = self.charge_efficiency_ratio, self.discharge_efficiency_ratio
@@ -101,6 +103,8 @@ class Policy:
 
     def change_kwh(self, interval: int, stored_kwh: float, net_load_kw: float, low_kw: float, high_kw: float) -> float:
         """Best change of the stored energy over the whole of `interval` when it begins with `stored_kwh`."""
+        if not 0 <= interval < len(self.levels):
+            raise InvalidInput("interval", interval, f"must lie between 0 and {len(self.levels) - 1}")
         begin_us, end_us = self.bounds_us[interval : interval + 2]
         power = self.power_kw(begin_us, stored_kwh, net_load_kw, low_kw, high_kw) or 0.0
         factor = self.charge_efficiency_ratio if power > 0.0 else 1.0 / self.discharge_efficiency_ratio

@@ -22,6 +22,7 @@ Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 
 from powerflock.optimise.check import Finding, Schedule, check_plan, schedule_cost
 from powerflock.optimise.faults import check_problems, faults
+from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
@@ -52,9 +53,11 @@ __all__ = [
     "lowest_convex_price",
     "offers",
     "plan_sites",
+    "policies_of",
     "schedule_cost",
     "solve",
     "solve_each",
+    "solve_levels",
     "stored_change",
     "tanks",
     "value",

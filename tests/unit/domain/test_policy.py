@@ -56,6 +56,13 @@ def test_a_policy_says_nothing_before_it_begins_and_from_its_horizon_on() -> Non
     assert kw(5.0, 1.0, POLICY.horizon_us - 1) is not None
 
 
+def test_what_is_unknown_is_not_guessed() -> None:
+    assert kw(float("nan"), 1.0) is None
+    assert kw(5.0, float("nan")) is None
+    with pytest.raises(InvalidInput, match="interval"):
+        POLICY.change_kwh(2, 5.0, 1.0, -5.0, 5.0)
+
+
 @st.composite
 def _policies(draw: st.DrawFn) -> Policy:
     lengths = draw(st.lists(st.sampled_from([300_000_000, 1_800_000_000, 1]), min_size=1, max_size=60))

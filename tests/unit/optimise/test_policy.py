@@ -15,7 +15,7 @@ from powerflock.domain.errors import InvalidInput
 from powerflock.domain.policy import Basis, Policy
 from powerflock.optimise.check import check_plan, schedule_cost
 from powerflock.optimise.policy import levels_kwh, policies_of, solve_levels
-from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.problem import SiteProblems, VaryingLimits
 from powerflock.optimise.site import solve
 
 START = 1_767_225_600_000_000
@@ -59,6 +59,19 @@ def test_following_the_policy_from_any_state_of_charge_costs_the_optimum(
     optimum = solve(elsewhere).cost
     power = followed(elsewhere, policies, elsewhere.net_load_kw)
     assert check_plan(elsewhere, power, optimum, tolerance=1e-9) == []
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_a_storm_reserve_that_rises_over_the_day_is_kept_by_the_policy_itself(seed: int) -> None:
+    problems = random_problems(seed, 8, 24)
+    cells = problems.batteries
+    rising = cells.floor_kwh[:, None] + np.linspace(0.0, 0.5, 24) * (cells.capacity_kwh - cells.floor_kwh)[:, None]
+    slow = np.minimum(np.diff(rising, axis=1, prepend=rising[:, :1]), 0.2 * cells.charge_limit_kw[:, None] / 12)
+    floors = cells.floor_kwh[:, None] + np.cumsum(slow, axis=1)
+    stormy = dataclasses.replace(problems, limits=VaryingLimits.of(cells, 24, floor_kwh=floors))
+    optimum = solve(stormy).cost
+    assert check_plan(stormy, followed(stormy, made(stormy), stormy.net_load_kw), optimum, tolerance=1e-9) == []
 
 
 @pytest.mark.parametrize("intervals", [48, 288])
