@@ -10,8 +10,8 @@ Source: Powerflock design, section 6; infimal convolution in Rockafellar, Convex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import clip_left, clip_right, insert, value_at
 from powerflock.domain.arrays import F64, I32
-from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
+from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex, PowerflockError
 from powerflock.optimise.faults import faults
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.segments import SEGMENTS, curtailable_segments, interval_segments, power_of, ramp_change
@@ -75,7 +75,7 @@ class Plans:
     values: ValueFunctions
     policies: Policies
     curtailed_kw: F64 | None = None
-    errors: dict[int, InvalidInput] = field(default_factory=dict)
+    errors: Mapping[int, PowerflockError] = field(default_factory=dict)
 
 
 @kernel
@@ -334,3 +334,9 @@ def lowest_convex_price(problems: SiteProblems) -> F64:
     by_tariff = np.full(rows, -np.inf)
     np.maximum.at(by_tariff, problems.tariff, floor)
     return np.asarray((by_tariff[:, None] - problems.export_per_kwh).max(axis=0) + 1e-9)
+
+
+def convexified(problems: SiteProblems) -> SiteProblems:
+    """The same problems with the coordination price raised to `lowest_convex_price` where it is below."""
+    lowest = lowest_convex_price(problems)
+    return replace(problems, coordination_per_kwh=np.maximum(problems.coordination_per_kwh, lowest))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from powerflock.domain.arrays import Bools
-from powerflock.optimise.site import ValueFunctions
+from powerflock.domain.errors import PowerflockError, UnsoundPlan
+from powerflock.optimise.check import check_plan
+from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.site import Mapper, Plans, ValueFunctions, solve_each
 from powerflock.plant.policies import PolicyBatch
 
 
@@ -15,14 +19,14 @@ from powerflock.plant.policies import PolicyBatch
 class Plan:
     """Value functions at the starts of intervals `first`, `first` + 1, …; `alone` is W and `fleet` is V.
 
-    `policies` are there when it was their turn to be made.
+    `errors` says by row why a site has no plan: it is left to itself. `policies` are there when it was their turn.
     """
 
     first: int
     alone: ValueFunctions
     fleet: ValueFunctions
-    raised_intervals: int
     homes: int
+    errors: Mapping[int, PowerflockError]
     policies: PolicyBatch | None = None
 
     def grown(self, sites: int) -> Plan:
@@ -30,13 +34,25 @@ class Plan:
         return replace(self, alone=_padded(self.alone, sites), fleet=_padded(self.fleet, sites))
 
     def covers(self, sites: int) -> Bools:
-        """(S,) which sites it was made for."""
-        return np.arange(sites) < self.homes
+        """(S,) which sites have a plan."""
+        covered = np.arange(sites) < self.homes
+        covered[list(self.errors)] = False
+        return covered
 
     def step(self, interval: int) -> int:
         """Index of the value function at the *end* of `interval`; −1 when the plan does not reach it."""
         step = interval - self.first + 1
         return step if 1 <= step < self.fleet.left.shape[1] else -1
+
+
+def solve_checked(problems: SiteProblems, keep: int, mapper: Mapper) -> Plans:
+    """As `solve_each`; a plan in which the independent checker finds something wrong is an error too."""
+    plans = solve_each(problems, keep, mapper)
+    errors: dict[int, PowerflockError] = dict(plans.errors)
+    for finding in check_plan(problems, plans.battery_kw, plans.cost):
+        for home in set(finding.homes) - set(errors):
+            errors[home] = UnsoundPlan(f"home {home}: its plan breaks {finding.rule} by up to {finding.worst:.3g}")
+    return replace(plans, errors=errors)
 
 
 def _padded(values: ValueFunctions, sites: int) -> ValueFunctions:

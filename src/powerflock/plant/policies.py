@@ -16,7 +16,7 @@ from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.policy import Basis
 from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.site import Mapper, lowest_convex_price
+from powerflock.optimise.site import Mapper, convexified
 
 _STEP_US = MICROS_PER_HOUR // 2
 
@@ -31,14 +31,13 @@ class PolicyBatch:
     payloads: list[bytes]
 
 
-def policy_batch(problems: SiteProblems, start_us: int, epoch: int, mapper: Mapper) -> PolicyBatch:
-    """Policies for the homes with a battery, from `start_us` on for a day at most; `problems` are the owners' alone.
+def policy_batch(problems: SiteProblems, homes: I64, start_us: int, epoch: int, mapper: Mapper) -> PolicyBatch:
+    """Policies for `homes`, from `start_us` on for a day at most; `problems` are the owners' alone.
 
     Where an export price is too negative to be convex it is raised, as in every plan.
     """
-    homes = np.flatnonzero(problems.batteries.capacity_kwh > 0)
     coarse = half_hourly(problems.pick(homes), start_us)
-    raised = replace(coarse, coordination_per_kwh=np.maximum(coarse.coordination_per_kwh, lowest_convex_price(coarse)))
+    raised = convexified(coarse)
     begins_us = start_us + np.rint((np.cumsum(coarse.hours) - coarse.hours) * MICROS_PER_HOUR).astype(np.int64)
     kept = int((begins_us < start_us + MICROS_PER_DAY).sum())
     levels = solve_levels(raised, mapper)[:, :kept]

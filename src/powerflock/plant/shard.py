@@ -19,10 +19,10 @@ from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, best_cost, energy_cost, offers, stored_change, value
-from powerflock.optimise.site import Mapper, lowest_convex_price, solve
+from powerflock.optimise.site import Mapper, convexified
 from powerflock.plant.books import Books, SiteResult
 from powerflock.plant.owners import DayEnd, Real, close_day, follow, grow, live_beside, open_accounts
-from powerflock.plant.plan import Plan
+from powerflock.plant.plan import Plan, solve_checked
 from powerflock.plant.policies import policy_batch
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
@@ -104,16 +104,16 @@ class SiteShard:
         """
         nowhere = np.zeros(self.sites)
         alone = self.problems(first, interval_us, net_load_kw, np.zeros_like(price_per_kwh), nowhere)
-        raised = np.maximum(price_per_kwh, lowest_convex_price(alone))
-        fleet = replace(alone, coordination_per_kwh=raised)
+        fleet = convexified(replace(alone, coordination_per_kwh=price_per_kwh))
         kept = min(keep, price_per_kwh.size)
 
         def solve_both(mapper: Mapper) -> Plan:
-            values = solve(alone, kept, mapper).values, solve(fleet, kept, mapper).values
-            made = None
+            own, shared = solve_checked(alone, kept, mapper), solve_checked(fleet, kept, mapper)
+            errors, made = {**shared.errors, **own.errors}, None
             if policy_epoch is not None:
-                made = policy_batch(alone, first * interval_us, policy_epoch, mapper)
-            return Plan(first, *values, int((raised > price_per_kwh).sum()), alone.homes, made)
+                planned = np.setdiff1d(np.flatnonzero(alone.batteries.capacity_kwh > 0), list(errors))
+                made = policy_batch(alone, planned, first * interval_us, policy_epoch, mapper)
+            return Plan(first, own.values, shared.values, alone.homes, errors, made)
 
         return solve_both
 
@@ -231,10 +231,13 @@ class SiteShard:
         """Settle the local day that ends where `interval` begins."""
         real, beside = columns.stored_kwh, self.accounts["beside_kwh"]
         step = interval - self.plan.first if self.plan is not None else -1
+        to_go = -self.terminal_per_kwh() * real, -self.terminal_per_kwh() * beside
         if self.plan is not None and 0 <= step < self.plan.alone.left.shape[1]:
-            to_go = value(self.plan.alone, step, real), value(self.plan.alone, step, beside)
-        else:
-            to_go = -self.terminal_per_kwh() * real, -self.terminal_per_kwh() * beside
+            covered, worth = self.plan.covers(self.sites), self.plan.alone
+            to_go = (
+                np.where(covered, value(worth, step, real), to_go[0]),
+                np.where(covered, value(worth, step, beside), to_go[1]),
+            )
         return close_day(self.accounts, *to_go, real, share_ratio)
 
 

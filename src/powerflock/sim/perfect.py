@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64
 from powerflock.market.programme import coordination_per_kwh
 from powerflock.optimise.check import schedule_cost
-from powerflock.optimise.site import lowest_convex_price, solve
+from powerflock.optimise.site import convexified, solve
 from powerflock.plant.ring import Ring
 from powerflock.plant.terms import Terms
 from powerflock.sim.prices import PriceSeries
@@ -78,6 +76,5 @@ def hindsight(ring: Ring, profiles: Profiles, rows: list[I64], from_us: int, unt
             continue
         load = (profiles.load_kw[own][:, columns] + profiles.solar_kw[own][:, columns]).astype(np.float64)
         problems = shard.problems(from_us // length, length, load, price, stored_kwh[own])
-        raised = replace(problems, coordination_per_kwh=np.maximum(price, lowest_convex_price(problems)))
-        cost[own] = schedule_cost(problems, solve(raised, 0).battery_kw)[0]
+        cost[own] = schedule_cost(problems, solve(convexified(problems), 0).battery_kw)[0]
     return cost

@@ -20,6 +20,7 @@ MIXED = [
     *(msgspec.structs.replace(spec, site=f"n{spec.site}") for spec in homes(2, battery=None)),
     *homes(4)[3:],
 ]
+HOMES = np.array([0, 1, 2, 5])
 HALF_HOUR_US = MICROS_PER_HOUR // 2
 
 
@@ -30,8 +31,8 @@ def problems(start_us: int = START_US, intervals: int = 288) -> SiteProblems:
     return shard.problems(start_us // LENGTH_US, LENGTH_US, load, np.zeros(intervals), np.zeros(len(MIXED)))
 
 
-def test_only_homes_with_a_battery_get_one_for_a_day_at_most_and_on_their_own_prices() -> None:
-    batch = policy_batch(problems(intervals=400), START_US, 7, map)
+def test_each_home_gets_one_for_a_day_at_most_and_on_its_own_prices() -> None:
+    batch = policy_batch(problems(intervals=400), HOMES, START_US, 7, map)
     assert (batch.epoch, batch.rows, batch.until_us) == (7, [0, 1, 2, 5], START_US + MICROS_PER_DAY)
     made = [Policy.from_bytes(payload) for payload in batch.payloads]
     assert {(policy.basis, policy.bounds_us[0], policy.horizon_us) for policy in made} == {
@@ -41,7 +42,7 @@ def test_only_homes_with_a_battery_get_one_for_a_day_at_most_and_on_their_own_pr
 
 
 def test_a_home_on_a_day_and_night_tariff_keeps_its_energy_for_the_day() -> None:
-    policy = Policy.from_bytes(policy_batch(problems(), START_US, 1, map).payloads[0])
+    policy = Policy.from_bytes(policy_batch(problems(), HOMES, START_US, 1, map).payloads[0])
     at_night, by_day = (policy.power_kw(START_US + hour * MICROS_PER_HOUR, 8.0, 1.0, -5.0, 5.0) for hour in (3, 19))
     assert at_night is not None
     assert by_day is not None

@@ -53,6 +53,26 @@ def test_an_owner_who_did_what_they_would_alone_has_no_regret() -> None:
     np.testing.assert_allclose(result.net_kwh, result.beside_kwh, atol=1e-6)
 
 
+def test_a_home_that_cannot_be_planned_is_left_to_itself_and_the_others_are_planned() -> None:
+    shard, meters = shard_of(3)
+    load = np.full((3, 72), 0.8)
+    load[1, 40] = np.nan
+    job = shard.plan_job(FIRST, LENGTH_US, load, np.zeros(72), 12, policy_epoch=1)
+    shard.plan = PlanNow().start(0, FIRST, job)
+    assert shard.plan is not None
+    assert "home 1, interval 40: net_load_kw" in str(shard.plan.errors[1])
+    assert shard.plan.covers(3).tolist() == [True, False, True]
+    assert shard.plan.policies is not None
+    assert shard.plan.policies.rows == [0, 2]
+    columns = observe(shard.twins, START_US, SETTINGS)
+    curves = shard.offer(columns, FIRST, START_US, HOURS, np.full(3, 0.8), np.full(3, 5.0))
+    assert (curves[1] == columns.meter_kw[1]).all()
+    assert (curves[[0, 2], 0] > curves[[0, 2], -1]).all()
+    result = shard.settle(live(shard, meters, 5), FIRST, FIRST, LENGTH_US, HOURS)
+    assert result.regret[1] == 0.0
+    assert np.isfinite(shard.close_day(columns, FIRST + 1, 0.5).top_up).all()
+
+
 @pytest.mark.parametrize("battery_kw", [5.0, -5.0, 2.0])
 def test_being_moved_costs_the_owner_and_is_found(battery_kw: float) -> None:
     """Day and night prices differ, so a battery that is filled at noon or emptied into the grid is missed later."""
