@@ -57,13 +57,13 @@ class Programme:
         Raises `InvalidInput` where a term's variables are not of this programme, or the terms differ in their rows.
         """
         count = terms[0][0].shape[0]
-        columns = [index.reshape(count, -1) for index, _ in terms if index.shape[0] == count]
+        columns = [index if index.ndim == 2 else index[:, None] for index, _ in terms if index.shape[0] == count]
         if len(columns) < len(terms):
             raise InvalidInput("rows of the terms", [index.shape[0] for index, _ in terms], "must be as many in each")
         index = np.concatenate(columns, axis=1).astype(np.int32)
         if index.size and not (index.min() >= 0 and index.max() < self.variables):
             raise InvalidInput("a term's variables", int(index.max()), f"must be below {self.variables}")
-        values = [_spread(value, found.shape).reshape(count, -1) for found, value in terms]
+        values = [_spread(value, found.shape) for found, (_, value) in zip(columns, terms, strict=True)]
         low, high = _spread(lower, (count,)), _spread(upper, (count,))
         self._rows.append((low, high, [index.shape[1]] * count, np.concatenate(values, axis=1).ravel(), index.ravel()))
         self.constraints += count
@@ -100,7 +100,7 @@ class Programme:
             return
         low, high, value, index = (np.concatenate([row[k] for row in self._rows]) for k in (0, 1, 3, 4))
         sizes = np.array([size for row in self._rows for size in row[2]])
-        starts = np.concatenate([[0], sizes.cumsum()[:-1]]).astype(np.int32)
+        starts = (sizes.cumsum() - sizes).astype(np.int32)
         model.addRows(low.size, low, high, index.size, starts, index, value)
 
 
