@@ -112,6 +112,8 @@ class SiteView:
         step = shard.plan.step(self._turn.interval) if shard.plan is not None else -1
         if shard.plan is None or step < 0:
             return [*why, "Your plan is being made; until then your battery covers your own use."]
+        if row in shard.plan.errors:
+            return [*why, f"No plan could be made, so your battery covers your own use: {shard.plan.errors[row]}"]
         hours = self._ring.settings.interval_us / MICROS_PER_HOUR
         moment = shard.moment(self._turn.now_us, hours, columns.net_load_kw, columns.stored_kwh)
         alone = float(best_cost(moment, shard.plan.alone, step)[0][row])
