@@ -37,9 +37,11 @@ def add(out: F64, end: int, x: float, y: float, joined: float) -> int:
     """
     while end > 0:
         last_x, last_y = out[0, end - 1], out[1, end - 1]
-        if x == last_x and y == last_y:
-            out[2, end - 1] = 0.0
-            return end
+        if x <= last_x + SAME:
+            x = last_x
+            if abs(y - last_y) <= SAME * (1.0 + abs(last_y)):
+                out[2, end - 1] = 0.0
+                return end
         if joined == 0.0 and x > last_x:
             return push(out, end, x, y, 0.0)
         if end == 1 or out[2, end - 2] == 0.0:
@@ -252,17 +254,15 @@ def value(curve: F64, count: int, x: float) -> float:
 
 
 @kernel
-def near(curve: F64, count: int, x: float, slack: float) -> tuple[float, float]:
-    """The function at `x`, or where it has no value there, its least point within `slack`: (y, +inf if none; its x)."""
-    least, at = value(curve, count, x), x
-    if least < np.inf:
-        return least, at
-    index = find(curve, count, x - slack)
+def near(curve: F64, count: int, x: float, slack: float, jump: float) -> tuple[float, float]:
+    """The function at `x`, or its least point within `slack` if lower by over `jump`: (y, +inf if none, and its x)."""
+    own = value(curve, count, x)
+    least, at, index = own - jump, x, find(curve, count, x - slack)
     while index < count and curve[0, index] <= x + slack:
         if curve[1, index] < least:
             least, at = curve[1, index], curve[0, index]
         index += 1
-    return least, at
+    return (own if at == x else least), at
 
 
 @kernel

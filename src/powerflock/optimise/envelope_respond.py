@@ -15,7 +15,7 @@ from powerflock.domain.arrays import F64, I64
 from powerflock.optimise.envelope import EnvelopeValues
 from powerflock.optimise.respond import Moment
 from powerflock.optimise.segments import power_of
-from powerflock.optimise.stages import COST_POINTS, SLACK_KWH, best_change, interval_cost, least_bill
+from powerflock.optimise.stages import COST_POINTS, JUMP, SLACK_KWH, best_change, interval_cost, least_bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,25 @@ def _answer_block(
             )
 
 
-def envelope_answers(
-    moment: Moment, values: EnvelopeValues, step: int, prices: F64, curtailable_kw: F64 | None = None
-) -> Answers:
+def envelope_answers(moment: Moment, values: EnvelopeValues, step: int, prices: F64) -> Answers:
     """What is optimal now at coordination `prices`, (P,) for all or (H, P) home by home, from any stored energy.
 
-    As `respond.answers`: `step` says which of `values` is the one at the end of the moment, whose batteries hold the
-    limits of now; `curtailable_kw` (H,). Net power, load + battery + curtailed, never rises with the price.
+    As `respond.answers`: `step` says which of `values` is the one at the end of the moment. Net power, which is load +
+    battery + curtailed, never rises with the price.
     """
     homes = moment.net_load_kw.size
     rows = np.arange(homes) * (values.keep + 1) + step
     offsets = np.stack([values.offsets[rows], values.offsets[rows + 1]], axis=1)
     table = np.ascontiguousarray(np.atleast_2d(prices), dtype=np.float64)
     power, curtailed = np.empty((homes, table.shape[1])), np.empty((homes, table.shape[1]))
+    solar = np.zeros(homes) if moment.curtailable_kw is None else moment.curtailable_kw
+    net, buy, sell, own, stored = (
+        np.ascontiguousarray(column)
+        for column in (moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, solar, moment.stored_kwh)
+    )
     _answer_block(
-        moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh,
-        np.zeros(homes) if curtailable_kw is None else curtailable_kw, moment.stored_kwh,
-        moment.batteries.stacked(), offsets, values.points, table, np.empty((5, 3, COST_POINTS)),
-        np.empty((3, int(np.diff(offsets).max(initial=1)))), power, curtailed,
+        moment.hours, net, buy, sell, own, stored, moment.batteries.stacked(), offsets, values.points, table,
+        np.empty((5, 3, COST_POINTS)), np.empty((3, int(np.diff(offsets).max(initial=1)))), power, curtailed,
     )  # fmt: skip
     return Answers(power, curtailed)
 
@@ -80,4 +81,4 @@ def envelope_value(values: EnvelopeValues, step: int, stored_kwh: F64) -> F64:
     rows = np.arange(stored_kwh.size) * (values.keep + 1) + step
     lists = [np.ascontiguousarray(values.points[:, values.offsets[row] : values.offsets[row + 1]]) for row in rows]
     pairs = zip(lists, stored_kwh.tolist(), strict=True)
-    return np.array([near(points, points.shape[1], stored, SLACK_KWH)[0] for points, stored in pairs])
+    return np.array([near(points, points.shape[1], stored, SLACK_KWH, JUMP)[0] for points, stored in pairs])

@@ -18,6 +18,8 @@ COST_POINTS = 128
 """Room for one interval's cost: at most six chains of 5 points each go into it."""
 SLACK_KWH = 1e-9
 """What rounding may put between the energy stored and a point where a value function stands alone."""
+JUMP = 1e-7
+"""Cost in $ by which a point that near must be lower than the function itself to be what is meant."""
 _PENALTY = 1e-8
 """More than `SLACK_KWH` is worth at any price, so that it is only used where nothing else is possible."""
 _TIE = 1e-12
@@ -135,7 +137,7 @@ def best_change(
     index = find(after, after_count, stored + cost[0, 0] - SLACK_KWH)
     while index < after_count and after[0, index] <= stored + cost[0, cost_count - 1] + SLACK_KWH:
         wanted = after[0, index] - stored
-        own, at = near(cost, cost_count, wanted, SLACK_KWH)
+        own, at = near(cost, cost_count, wanted, SLACK_KWH, JUMP)
         total = own + after[1, index] + (_PENALTY if at != wanted else 0.0)
         if total < best - _TIE or (total < best + _TIE and abs(at) < abs(change)):
             best, change, then = total, at, after[0, index]

@@ -96,15 +96,15 @@ def _cost_now(moment: Moment, power: F64, curtailed: F64, price: float) -> F64:
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_no_other_power_would_cost_less_at_any_price(seed: int) -> None:
-    problems = dataclasses.replace(random_problems(2 * seed, 6, 8), limits=None)
+    problems = random_problems(seed, 6, 8)
     plans = solve_envelope(problems, keep=1)
     homes = np.array(planned(plans), np.int64)
     if not homes.size:
         return
     solar = np.zeros((6, 8)) if problems.curtailable_kw is None else problems.curtailable_kw
     moment, own = Moment.of(problems), solar[:, 0]
-    answers = envelope_answers(moment, plans.values, 1, PRICE_GRID, own)
-    cells, hours = problems.batteries, moment.hours
+    cells, hours = moment.batteries, moment.hours
+    answers = envelope_answers(moment, plans.values, 1, PRICE_GRID)
     net = moment.net_load_kw[:, None] + answers.battery_kw + answers.curtailed_kw
     assert (np.diff(net[homes], axis=1) <= 1e-9).all()
     for column, price in list(enumerate(PRICE_GRID.tolist()))[::4]:
@@ -129,11 +129,9 @@ def test_no_other_power_would_cost_less_at_any_price(seed: int) -> None:
 
 
 def test_an_answer_at_the_plans_own_price_is_the_plan() -> None:
-    problems = dataclasses.replace(random_problems(4, 30, 10), limits=None)
+    problems = random_problems(5, 30, 10)
     plans = solve_envelope(problems)
-    solar = problems.curtailable_kw
-    assert solar is not None
-    own = envelope_answers(Moment.of(problems), plans.values, 1, problems.coordination_per_kwh[:1], solar[:, 0])
+    own = envelope_answers(Moment.of(problems), plans.values, 1, problems.coordination_per_kwh[:1])
     homes = planned(plans)
     np.testing.assert_array_equal(own.battery_kw[homes, 0], plans.battery_kw[homes, 0])
     np.testing.assert_array_equal(own.curtailed_kw[homes, 0], plans.curtailed_kw[homes, 0])
