@@ -8,6 +8,7 @@ BENCHMARKS = (
     "curves",
     "site_optimiser",
     "site_nonconvex",
+    "peak",
     "policy",
     "end_to_end",
 )

@@ -9,7 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import BENCHMARKS, command, curves, end_to_end, groups, policy, site_nonconvex, site_optimiser, twins
+from benchmarks import (
+    BENCHMARKS,
+    command,
+    curves,
+    end_to_end,
+    groups,
+    peak,
+    policy,
+    site_nonconvex,
+    site_optimiser,
+    twins,
+)
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
 from powerflock.optimise import Plans, SiteProblems, solve
 from powerflock.optimise.envelope import EnvelopePlans, solve_envelope
@@ -28,6 +39,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("QUICK_HOMES", 6), ("QUICK_REFEREED", 2)):
         monkeypatch.setattr(site_nonconvex, name, value)
     monkeypatch.setattr(site_nonconvex, "QUICK_INTERVALS", (12, 24))
+    for name, value in (("INTERVALS", 96), ("QUICK_REFEREED", 1)):
+        monkeypatch.setattr(peak, name, value)
     for name, value in (("QUICK_HOMES", 6), ("QUICK_EVALUATIONS", 20)):
         monkeypatch.setattr(policy, name, value)
     for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
@@ -129,6 +142,15 @@ def test_real_homes_are_left_out_where_their_data_is_absent(
     monkeypatch.setenv("POWERFLOCK_DATA", str(tmp_path))
     rows = site_optimiser.run(quick=True)
     assert not any("real" in row.metric for row in rows)
+    assert "POWERFLOCK_DATA" in capsys.readouterr().err
+
+
+def test_peaks_are_planned_for_random_sites_where_real_ones_are_absent(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERFLOCK_DATA", str(tmp_path))
+    rows = peak.run(quick=True)
+    assert all("random sites" in row.metric for row in rows)
     assert "POWERFLOCK_DATA" in capsys.readouterr().err
 
 

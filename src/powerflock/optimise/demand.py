@@ -1,4 +1,4 @@
-"""What a billing period's highest import costs: demand charges, and the lowest peak that a home can keep to.
+"""What a billing period's highest import costs: demand charges.
 
 Each charge counts the import in its own intervals (any time, weekday evenings, …) and is paid on the period's highest,
 what is billed already included, in blocks of $/kW that never get cheaper: convex. Must not know how plans are made.
@@ -10,13 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64, Bools
 from powerflock.domain.errors import InvalidInput, NotConvex
 from powerflock.optimise.problem import SiteProblems, Values, column
-
-_EXACT = 1e-11
-_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +89,3 @@ class DemandCharges:
         """(S, C) the period's highest import, what is billed already included, after `net_kw` (S, T)."""
         counted = np.where(self.counts, net_kw[:, None, :], 0.0)
         return np.asarray(np.maximum(self.billed_kw, counted.max(axis=-1, initial=0.0)))
-
-
-@kernel
-def least_level(hours: F64, net: F64, solar: F64, stored: float, cell: F64, limits: F64, counts: Bools) -> float:
-    """The lowest import limit of the intervals that count at which a home can be run at all, kW; ∞ where none is.
-
-    `cell` (11,) and `limits` (T, 6) are a row each of `Batteries` and `VaryingLimits` stacked; `solar` (T,) may be
-    switched off. The energy needed at each interval's start is a convex, falling function of the level, found backwards
-    in time with its slope; Newton's method climbs to where it can be met, from below, in a few steps.
-    """
-    level = 0.0
-    for _ in range(_STEPS):
-        need, slope, room, highest = limits[-1, 2], 0.0, limits[-1, 3], level
-        for t in range(hours.size - 1, -1, -1):
-            most, rises = limits[t, 4] - net[t], 0.0
-            if counts[t] and level < limits[t, 4]:
-                most, rises = level - net[t], 1.0
-            if most >= limits[t, 0]:
-                most, rises = limits[t, 0], 0.0
-            least = max(-limits[t, 1], -limits[t, 5] - net[t] - solar[t])
-            factor = hours[t] * cell[2] if most >= 0.0 else hours[t] / cell[3]
-            need, slope = need - factor * most, slope - factor * rises
-            room -= hours[t] * (least * cell[2] if least >= 0.0 else least / cell[3])
-            low, high = (limits[t - 1, 2], limits[t - 1, 3]) if t > 0 else (stored, stored)
-            if need <= low:
-                need, slope = low, 0.0
-            room = min(room, high)
-            for short, reach in ((need - room, -slope), (least - most, rises)):
-                if short > _EXACT and reach <= 0.0:
-                    return np.inf
-                if short > _EXACT:
-                    highest = max(highest, level + short / reach)
-        if highest <= level:
-            return level
-        level = highest
-    return level

@@ -9,15 +9,17 @@ Must not know tariffs' calendars, forecasts or how a plan is followed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from powerflock.curve.least_level import least_level
 from powerflock.domain.arrays import F64
-from powerflock.domain.errors import InvalidInput
+from powerflock.domain.errors import PowerflockError
 from powerflock.optimise.check import constant_limits
 from powerflock.optimise.convex_search import Asks, Value, minimise
-from powerflock.optimise.demand import DemandCharges, least_level
+from powerflock.optimise.demand import DemandCharges
 from powerflock.optimise.problem import SiteProblems, VaryingLimits
 from powerflock.optimise.site import Mapper, Plans, solve_each
 
@@ -43,7 +45,7 @@ class PeakPlans:
     demand_charge: F64
     terminal_value: F64
     plans: Plans
-    errors: dict[int, InvalidInput]
+    errors: Mapping[int, PowerflockError]
 
 
 def plan_peaks(
@@ -57,7 +59,7 @@ def plan_peaks(
     """
     charges.check(problems)
     free = solve_each(problems, 0, mapper)
-    errors = free.errors | charges.faults()
+    errors: Mapping[int, PowerflockError] = {**free.errors, **charges.faults()}
     free_kw = _net(problems, free)
     level = np.full((problems.homes, charges.per_kw.shape[0]), np.nan)
     rows = np.array([home for home in range(problems.homes) if home not in errors], np.int64)
@@ -67,7 +69,7 @@ def plan_peaks(
         level[part] = _levels(problems.pick(part), mine, free_kw[part], mapper, tolerance)
     limited = replace(problems, limits=_limits(problems, charges, np.where(np.isnan(level), np.inf, level)))
     plans = solve_each(limited, keep, mapper)
-    return _accounts(problems, charges, plans, plans.errors | errors)
+    return _accounts(problems, charges, plans, {**plans.errors, **errors})
 
 
 def _levels(problems: SiteProblems, charges: DemandCharges, free_kw: F64, mapper: Mapper, tolerance: float) -> F64:
@@ -105,7 +107,8 @@ class _Home:
         steps = problems.intervals
         self.charges, self.billed, self.tolerance = charges, charges.billed_kw[home], tolerance
         self.hours, self.net, self.stored = problems.hours, problems.net_load_kw[home], float(problems.stored_kwh[home])
-        self.cell = problems.batteries.rows(slice(home, home + 1)).stacked()[0]
+        self.into = float(problems.batteries.charge_efficiency_ratio[home])
+        self.out = float(problems.batteries.discharge_efficiency_ratio[home])
         self.limits = np.array(np.broadcast_to(limits.rows(slice(home, home + 1)).stacked()[0], (steps, 6)))
         self.solar = np.zeros(steps) if problems.curtailable_kw is None else problems.curtailable_kw[home]
         most = (
@@ -121,7 +124,7 @@ class _Home:
         for level, counts in zip(levels, self.charges.counts, strict=False):
             limits[counts, 4] = np.minimum(limits[counts, 4], level)
         counts = self.charges.counts[charge]
-        least = least_level(self.hours, self.net, self.solar, self.stored, self.cell, limits, counts)
+        least = least_level(self.hours, self.net, self.solar, self.stored, self.into, self.out, limits, counts)
         low = max(float(self.billed[charge]), least)
         high, kinks = max(low, float(self.most[charge])), self.charges.block_from_kw[charge].tolist()
         found = yield from minimise(
@@ -164,7 +167,7 @@ def _net(problems: SiteProblems, plans: Plans) -> F64:
 
 
 def _accounts(
-    problems: SiteProblems, charges: DemandCharges, plans: Plans, errors: dict[int, InvalidInput]
+    problems: SiteProblems, charges: DemandCharges, plans: Plans, errors: Mapping[int, PowerflockError]
 ) -> PeakPlans:
     """The cost of `plans` in its parts."""
     cells, power, hours = problems.batteries, plans.battery_kw, problems.hours

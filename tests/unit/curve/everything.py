@@ -8,12 +8,13 @@ import numpy as np
 
 from benchmarks.highs_reference import random_problems
 from powerflock.curve import PRICE_GRID, Curves, algebra, batch, clip, conjugate, evaluate, merge, response, sum_on_grid
+from powerflock.curve import least_level as least
 from powerflock.curve import slopes as slope_lists
 from powerflock.domain.arrays import F64
 from powerflock.optimise import Moment, offers, policy, respond, segments, site, value
 from powerflock.optimise.problem import SiteProblems, VaryingLimits
 
-MODULES = (algebra, batch, slope_lists, policy, respond, segments, site)
+MODULES = (algebra, batch, least, slope_lists, policy, respond, segments, site)
 """Where the kernels are."""
 
 
@@ -21,6 +22,7 @@ def results(seed: int) -> dict[str, F64]:
     """By name, arrays that depend on every kernel of `MODULES`."""
     found = {f"curves: {name}": column for name, column in _curves(seed).items()}
     problems = random_problems(seed, 8, 16)
+    found["least levels"] = _least_levels(problems, seed)
     for name, case in (("homes", problems), ("changing homes", _changing(problems, seed))):
         found |= {f"{name}: {field}": column for field, column in _homes(case).items()}
     return found
@@ -47,6 +49,15 @@ def _curves(seed: int) -> dict[str, F64]:
         "turned slope": turned.slope, "evaluate": evaluate(both, positions), "response": answers,
         "sum": sum_on_grid(answers, rng.integers(0, 2, 5), 2),
     }  # fmt: skip
+
+
+def _least_levels(problems: SiteProblems, seed: int) -> F64:
+    """The lowest import that a battery of 3 kW and 6 kWh can hold against each of the homes' loads."""
+    counts = np.random.default_rng(seed).random(problems.intervals) < 0.7
+    limits = np.array([[3.0, 3.0, 1.0, 6.0, 100.0, np.inf]] * problems.intervals)
+    levels = np.empty(problems.homes)
+    least.least_levels(problems.hours, problems.net_load_kw, 4.0, 0.93, 0.97, limits, counts, levels)
+    return levels
 
 
 def _changing(problems: SiteProblems, seed: int) -> SiteProblems:
