@@ -104,8 +104,11 @@ class _Board:
             rest = np.sort(np.array(left, np.int64))
             found = solve_envelope(problems, rest, mapper=mapper)
             self._put(rest, found.battery_kw, found.curtailed_kw, Method.ENVELOPE)
-            for home in found.errors:
-                self._refuse(int(home))
+            for home, error in found.errors.items():
+                if isinstance(error, Infeasible):
+                    self._refuse(home)
+                else:
+                    self._fill_milp(home)
 
     def fill_several(self, homes: I64, mapper: Mapper) -> None:
         """Homes with several storages: coupled where that is proven good enough, else mixed-integer."""
@@ -130,9 +133,8 @@ class _Board:
         if found is None:
             self._refuse(home)
             return
-        assert devices is not None
-        assert self.device_kw is not None
-        self.device_kw[devices.home == home] = found.device_kw
+        if devices is not None and self.device_kw is not None:
+            self.device_kw[devices.home == home] = found.device_kw
         self._put(np.array([home]), found.battery_kw[None], found.curtailed_kw[None], Method.MIXED_INTEGER)
         self.gap[home] = found.gap
 
