@@ -71,16 +71,15 @@ def begin(site: F64, box: F64, storages: int, scale: float, point: F64) -> None:
     """A first `point` (3, T, V), quantities and their multipliers below and above: inside the boxes, centred."""
     low, high, free = box[0], box[1], box[3]
     for t in range(low.shape[0]):
-        near = 1.0 + abs(site[NET, t])
-        for d in range(storages):
-            near += (high[t, d] if free[t, d] > 0 else 0.0) + (
-                high[t, storages + d] if free[t, storages + d] > 0 else 0.0
-            )
+        near = 1.0
+        for v in range(2 * storages):
+            near += 0.5 * high[t, v] * free[t, v]
         for v in range(low.shape[1]):
             width = high[t, v] - low[t, v]
             x = low[t, v] + 0.5 * width
             if 3 * storages <= v < 3 * storages + 2:
-                x = low[t, v] + min(0.5 * width, near)
+                flow = site[NET, t] if v == 3 * storages else -site[NET, t]
+                x = low[t, v] + min(near + max(flow, 0.0), 0.9 * width)
             if free[t, v] == 0.0:
                 x = 0.0
             point[0, t, v] = x
@@ -158,12 +157,13 @@ def gradient(hours: F64, rates: F64, box: F64, prices: F64, force: F64, grad: F6
 @kernel
 def stiffness(point: F64, box: F64, theta: F64) -> float:
     """θ = z/(distance to the bound), summed over both bounds; returns the sum of distance × multiplier."""
+    x, lower, upper = point[0].ravel(), point[1].ravel(), point[2].ravel()
+    low, high, free, stiff = box[0].ravel(), box[1].ravel(), box[3].ravel(), theta.ravel()
     total = 0.0
-    for t in range(theta.shape[0]):
-        for v in range(theta.shape[1]):
-            below, above = point[0, t, v] - box[0, t, v], box[1, t, v] - point[0, t, v]
-            theta[t, v] = point[1, t, v] / below + point[2, t, v] / above + _HELD * box[3, t, v]
-            total += point[1, t, v] * below + point[2, t, v] * above
+    for i in range(x.size):
+        below, above = x[i] - low[i], high[i] - x[i]
+        stiff[i] = lower[i] / below + upper[i] / above + _HELD * free[i]
+        total += lower[i] * below + upper[i] * above
     return total
 
 
@@ -231,10 +231,9 @@ def least(low: float, high: float, slope: float) -> float:
 @kernel
 def objective(box: F64, x: F64) -> float:
     """The point's cost, $."""
-    total = 0.0
-    for t in range(x.shape[0]):
-        for v in range(x.shape[1]):
-            total += box[2, t, v] * x[t, v]
+    total, cost, point = 0.0, box[2].ravel(), x.ravel()
+    for i in range(point.size):
+        total += cost[i] * point[i]
     return total
 
 

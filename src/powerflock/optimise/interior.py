@@ -24,10 +24,13 @@ from powerflock.optimise.barrier import (
     stiffness,
     worst_cost,
 )
-from powerflock.optimise.riccati import factorise, step
+from powerflock.optimise.newton import step
+from powerflock.optimise.riccati import factorise
 
 SOLVED, IMPOSSIBLE, STALLED = 0, 1, 2
 """A home's status: solved within tolerance; proven to have no plan; stopped by rounding or too many iterations."""
+SCALE = 0.05
+"""Distance × multiplier to begin with, $."""
 _SHORT = 0.9995
 """The share of the way to the nearest bound that a step goes at most."""
 
@@ -37,75 +40,87 @@ the multipliers' step, the dynamics' step, prices that are 0, the channels' answ
 
 
 @kernel
-def aim(point: F64, box: F64, move: F64, barrier: float, move2: F64) -> None:
-    """Complete a step: `move2` (2, T, V) becomes the multipliers' steps for `move` (T, V).
+def aim(point: F64, box: F64, move: F64, barrier: float, rate: F64) -> None:
+    """Complete a step: `rate` (2, T, V) becomes the multipliers' steps for `move` (T, V).
 
-    On entry `move2` holds the second-order terms to allow for, which are 0 for a predictor.
+    On entry `rate` holds the second-order terms to allow for, which are 0 for a predictor.
     """
-    for t in range(move.shape[0]):
-        for v in range(move.shape[1]):
-            below, above = point[0, t, v] - box[0, t, v], box[1, t, v] - point[0, t, v]
-            d, free = move[t, v], box[3, t, v]
-            move2[0, t, v] = (free * barrier - move2[0, t, v] - point[1, t, v] * d) / below - point[1, t, v]
-            move2[1, t, v] = (free * barrier - move2[1, t, v] + point[2, t, v] * d) / above - point[2, t, v]
+    x, lower, upper, low, high, free = _flat(point, box)
+    steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
+    for i in range(x.size):
+        wanted = free[i] * barrier
+        below_rate[i] = (wanted - below_rate[i] - lower[i] * steps[i]) / (x[i] - low[i]) - lower[i]
+        above_rate[i] = (wanted - above_rate[i] + upper[i] * steps[i]) / (high[i] - x[i]) - upper[i]
 
 
 @kernel
-def curve(move: F64, move2: F64) -> None:
+def curve(move: F64, rate: F64) -> None:
     """Replace the multipliers' steps by the second-order terms of distance × multiplier along the step."""
-    for t in range(move.shape[0]):
-        for v in range(move.shape[1]):
-            move2[0, t, v], move2[1, t, v] = move[t, v] * move2[0, t, v], -move[t, v] * move2[1, t, v]
+    steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
+    for i in range(steps.size):
+        below_rate[i] *= steps[i]
+        above_rate[i] *= -steps[i]
 
 
 @kernel
-def limit(point: F64, box: F64, move: F64, move2: F64) -> tuple[float, float]:
+def limit(point: F64, box: F64, move: F64, rate: F64) -> tuple[float, float]:
     """How far the quantities and the multipliers may go before one reaches its bound: the inverse of each."""
+    x, lower, upper, low, high, free = _flat(point, box)
+    steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
     first = second = 0.0
-    for t in range(move.shape[0]):
-        for v in range(move.shape[1]):
-            d = move[t, v]
-            room = box[1, t, v] - point[0, t, v] if d > 0.0 else point[0, t, v] - box[0, t, v]
-            first = max(first, abs(d) / room)
-            if box[3, t, v] > 0.0:
-                second = max(second, -move2[0, t, v] / point[1, t, v], -move2[1, t, v] / point[2, t, v])
+    for i in range(x.size):
+        room = high[i] - x[i] if steps[i] > 0.0 else x[i] - low[i]
+        first = max(first, abs(steps[i]) / room)
+        fixed = 1.0 - free[i]
+        second = max(second, -below_rate[i] / (lower[i] + fixed), -above_rate[i] / (upper[i] + fixed))
     return first, second
 
 
 @kernel
-def products(point: F64, box: F64, move: F64, move2: F64) -> tuple[float, float, float, float]:
+def products(point: F64, box: F64, move: F64, rate: F64) -> tuple[float, float, float, float]:
     """Σ distance × multiplier after steps α, β is w + α·x + β·y + α·β·z: the four sums."""
-    w = x = y = z = 0.0
-    for t in range(move.shape[0]):
-        for v in range(move.shape[1]):
-            below, above, d = point[0, t, v] - box[0, t, v], box[1, t, v] - point[0, t, v], move[t, v]
-            w += below * point[1, t, v] + above * point[2, t, v]
-            x += d * point[1, t, v] - d * point[2, t, v]
-            y += below * move2[0, t, v] + above * move2[1, t, v]
-            z += d * move2[0, t, v] - d * move2[1, t, v]
-    return w, x, y, z
+    x, lower, upper, low, high, _ = _flat(point, box)
+    steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
+    none = first = second = both = 0.0
+    for i in range(x.size):
+        below, above = x[i] - low[i], high[i] - x[i]
+        none += below * lower[i] + above * upper[i]
+        first += steps[i] * (lower[i] - upper[i])
+        second += below * below_rate[i] + above * above_rate[i]
+        both += steps[i] * (below_rate[i] - above_rate[i])
+    return none, first, second, both
 
 
 @kernel
-def corrected(point: F64, box: F64, grad: F64, move2: F64, barrier: float, total: F64) -> None:
-    """The gradient with the barrier and the second-order terms of `move2`, into `total` (T, V)."""
-    for t in range(grad.shape[0]):
-        for v in range(grad.shape[1]):
-            below, above = point[0, t, v] - box[0, t, v], box[1, t, v] - point[0, t, v]
-            change = (move2[0, t, v] - barrier) / below - (move2[1, t, v] - barrier) / above
-            total[t, v] = grad[t, v] + box[3, t, v] * change
+def corrected(point: F64, box: F64, grad: F64, rate: F64, barrier: float, total: F64) -> None:
+    """The gradient with the barrier and the second-order terms of `rate`, into `total` (T, V)."""
+    x, _, _, low, high, free = _flat(point, box)
+    plain, sums, below_rate, above_rate = grad.ravel(), total.ravel(), rate[0].ravel(), rate[1].ravel()
+    for i in range(x.size):
+        change = (below_rate[i] - barrier) / (x[i] - low[i]) - (above_rate[i] - barrier) / (high[i] - x[i])
+        sums[i] = plain[i] + free[i] * change
 
 
 @kernel
-def advance(point: F64, force: F64, move: F64, move2: F64, turn: F64, first: float, second: float) -> None:
+def advance(point: F64, force: F64, move: F64, rate: F64, turn: F64, first: float, second: float) -> None:
     """Take the step."""
-    for t in range(move.shape[0]):
-        for v in range(move.shape[1]):
-            point[0, t, v] += first * move[t, v]
-            point[1, t, v] += second * move2[0, t, v]
-            point[2, t, v] += second * move2[1, t, v]
+    x, lower, upper = point[0].ravel(), point[1].ravel(), point[2].ravel()
+    steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
+    for i in range(x.size):
+        x[i] += first * steps[i]
+        lower[i] += second * below_rate[i]
+        upper[i] += second * above_rate[i]
+    for t in range(force.shape[0]):
         for d in range(force.shape[1]):
             force[t, d] += second * turn[t, d]
+
+
+@kernel
+def _flat(point: F64, box: F64) -> tuple[F64, F64, F64, F64, F64, F64]:
+    """Point and box as vectors: quantities, multipliers below and above, low, high, free."""
+    return (
+        point[0].ravel(), point[1].ravel(), point[2].ravel(), box[0].ravel(), box[1].ravel(), box[3].ravel()
+    )  # fmt: skip
 
 
 @kernel
@@ -120,13 +135,37 @@ def room(steps: int, storages: int, channels: int) -> Work:
     table, paths = (steps, columns), (channels, steps)
     shapes: tuple[tuple[int, ...], ...] = (
         (3, *table), (steps, storages), (4, *table), table, table, table, table, table, (2, *table), (steps, storages),
-        paths, paths, (steps + 1, pivots), (steps, pivots, pivots + 2 * storages + channels),
+        paths, paths, (steps + 2, pivots), (steps, pivots, pivots + 2 * storages + channels),
         (steps, 3 * storages, storages),
     )  # fmt: skip
     point, force, box, theta, grad, gap, total, move, rate, turn, none, answer, scratch, fac, cur = map(
         np.zeros, shapes
     )
     return point, force, box, theta, grad, gap, total, move, rate, turn, none, answer, scratch, fac, cur
+
+
+@kernel
+def centre(
+    hours: F64, site: F64, cells: F64, rates: F64, stored: F64, duration: float, barrier: float, rounds: int, work: Work
+) -> None:
+    """Bring a home, alone, near the point where every distance × multiplier is `barrier`, into `work[0]`, `work[1]`."""
+    point, force, box, theta, grad, gap, total, move, rate, turn, none, answer, scratch, fac, cur = work
+    fill(hours, site, cells, rates, none.shape[0], box)
+    begin(site, box, rates.shape[0], barrier, point)
+    force[:] = 0.0
+    for _ in range(rounds):
+        broken = residuals(hours, site, cells, rates, stored, duration, none.shape[0], box[3], point[0], gap)
+        gradient(hours, rates, box, none, force, grad)
+        stiffness(point, box, theta)
+        factorise(hours, rates, theta, duration, none.shape[0], fac, cur)
+        rate[:] = 0.0
+        corrected(point, box, grad, rate, barrier, total)
+        step(hours, rates, theta, total, gap, none, duration, fac, cur, scratch, move, turn, answer)
+        aim(point, box, move, barrier, rate)
+        first, second = limit(point, box, move, rate)
+        if broken < 1e-6 and max(first, second) < 0.5:
+            break
+        advance(point, force, move, rate, turn, min(1.0, 0.9 / first), min(1.0, 0.9 / second))
 
 
 @kernel
@@ -137,13 +176,13 @@ def solve_alone(
 
     Stops once cost − bound is within `tolerance` of the cost and the equations hold, or gets no better.
     """
-    point, force, box, theta, grad, gap, total, move, move2, turn, none, answer, scratch, fac, cur = work
+    point, force, box, theta, grad, gap, total, move, rate, turn, none, answer, scratch, fac, cur = work
     fill(hours, site, cells, rates, 1, box)
     storages, count = rates.shape[0], 2.0 * box[3].sum()
-    begin(site, box, storages, 0.05, point)
+    begin(site, box, storages, SCALE, point)
     force[:] = 0.0
     best, dearest, stuck = -1e300, worst_cost(box), 0
-    middle = 0.05
+    middle = SCALE
     for iteration in range(most):
         squeeze(box, point, middle)
         broken = residuals(hours, site, cells, rates, stored, 0.0, 1, box[3], point[0], gap)
@@ -157,21 +196,21 @@ def solve_alone(
         middle = stiffness(point, box, theta) / count
         factorise(hours, rates, theta, 0.0, 1, fac, cur)
         step(hours, rates, theta, grad, gap, none, 0.0, fac, cur, scratch, move, turn, answer)
-        move2[:] = 0.0
-        aim(point, box, move, 0.0, move2)
-        first, second = limit(point, box, move, move2)
-        w, x, y, z = products(point, box, move, move2)
+        rate[:] = 0.0
+        aim(point, box, move, 0.0, rate)
+        first, second = limit(point, box, move, rate)
+        w, x, y, z = products(point, box, move, rate)
         first, second = length(first), length(second)
         after = (w + first * x + second * y + first * second * z) / count
         barrier = middle * min(1.0, (after / middle) ** 3)
-        curve(move, move2)
-        corrected(point, box, grad, move2, barrier, total)
+        curve(move, rate)
+        corrected(point, box, grad, rate, barrier, total)
         step(hours, rates, theta, total, gap, none, 0.0, fac, cur, scratch, move, turn, answer)
-        aim(point, box, move, barrier, move2)
-        first, second = limit(point, box, move, move2)
+        aim(point, box, move, barrier, rate)
+        first, second = limit(point, box, move, rate)
         first, second = length(first), length(second)
         stuck = stuck + 1 if max(first, second) < 1e-3 or not first * second > 0.0 else 0
         if stuck > 3:
             return STALLED, iteration, best
-        advance(point, force, move, move2, turn, first, second)
+        advance(point, force, move, rate, turn, first, second)
     return STALLED, most, best

@@ -12,7 +12,7 @@ from powerflock.domain.arrays import F64
 
 @kernel
 def add_response(hours: F64, rates: F64, theta: F64, fac: F64, cur: F64, channels: int, work: F64, slope: F64) -> None:
-    """Add −d(channel k in t)/d(price l in j) for j ≤ t to `slope` (K, T, K, T); the rest follows by symmetry.
+    """Add −d(channel k in t)/d(price l in j) for j ≤ t to `slope` (T, K, T, K); the rest follows by symmetry.
 
     `work` (D, K·T + 2·D + K) is scratch: how each storage's energy answers to all prices so far, its compliance, how
     the channels answer to it, and D more.
@@ -27,17 +27,17 @@ def add_response(hours: F64, rates: F64, theta: F64, fac: F64, cur: F64, channel
         a = fac[t]
         _channels(theta[t], a, storages, channels, work, spare)
         for k in range(channels):
+            row = slope[t, k].ravel()
+            for d in range(storages):
+                factor, past = work[d, spare + k], work[d]
+                for j in range(channels * t):
+                    row[j] -= factor * past[j]
             for other in range(channels):
-                row = slope[k, t, other]
-                for d in range(storages):
-                    factor, base = work[d, spare + k], other * steps
-                    for j in range(t):
-                        row[j] -= factor * work[d, base + j]
                 value = _own(theta[t], a, storages, channels, k, other)
                 for d in range(storages):
                     for j in range(storages):
                         value += work[d, spare + k] * work[d, spread + j] * work[j, spare + other]
-                row[t] += value
+                row[channels * t + other] += value
         _carry(hours[t], rates, theta[t], a, cur[t], t, steps, channels, work)
 
 
@@ -87,18 +87,18 @@ def _carry(
             for j in range(storages):
                 for i in range(storages):
                     value -= cur[storages + d, j] * work[j, spread + i] * work[i, spare + k]
-            work[d, k * steps + t] = value
-    for k in range(channels):
-        for j in range(t):
-            if storages == 1:
-                work[0, k * steps + j] *= cur[1, 0]
-                continue
-            for d in range(storages):
-                work[d, fresh] = 0.0
-                for i in range(storages):
-                    work[d, fresh] += cur[storages + d, i] * work[i, k * steps + j]
-            for d in range(storages):
-                work[d, k * steps + j] = work[d, fresh]
+            work[d, t * channels + k] = value
+    if storages == 1:
+        past, kept = work[0], cur[1, 0]
+        for j in range(channels * t):
+            past[j] *= kept
+    for j in range(channels * t if storages > 1 else 0):
+        for d in range(storages):
+            work[d, fresh] = 0.0
+            for i in range(storages):
+                work[d, fresh] += cur[storages + d, i] * work[i, j]
+        for d in range(storages):
+            work[d, j] = work[d, fresh]
     for d in range(storages):
         for j in range(storages):
             value = 0.0
