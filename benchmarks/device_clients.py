@@ -16,7 +16,7 @@ from picows import ws_connect
 from powerflock.domain.columns import ReadingRow
 from powerflock.domain.site import SiteSpec
 from powerflock.sim.session import Batch, Home
-from powerflock.sim.wire import Command, CommandAck, Error, Readings, Welcome, codec
+from powerflock.sim.wire import Command, CommandAck, Error, Policy, Readings, Welcome, codec
 
 STEADY_KW = 1.0
 STEP_KW = 1.0 / 1024.0
@@ -56,6 +56,9 @@ class Clients:
 
     def welcomed(self, welcome: Welcome) -> None:
         """The plants measured run in real time: nothing to adopt."""
+
+    def handed(self, row: int, policy: Policy) -> None:
+        """Their power is not what is measured: no policy is followed."""
 
     def commanded(self, row: int, command: Command) -> None:
         """Answer as an edge does."""
