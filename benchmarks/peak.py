@@ -6,6 +6,7 @@ random sites and the closed loop is left out.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import sys
 import time
@@ -42,7 +43,11 @@ def run(*, quick: bool) -> list[Row]:
         return plans("random sites", random_problems(1, HOMES, INTERVALS), refereed, runs)
     sites = case(real_sites(file), STORAGE_HOURS)
     problems = month(sites, INTERVALS)
-    return plans("real sites", problems, refereed, runs) + closed_loop(sites, case(real_sites(file), 2.0))
+    others = {
+        "all, batteries of half the energy": case(real_sites(file), STORAGE_HOURS / 2),
+        "all, import that counts at any time": dataclasses.replace(sites, counts=np.ones_like(sites.counts)),
+    }
+    return plans("real sites", problems, refereed, runs) + closed_loop(sites, others)
 
 
 def plans(label: str, problems: SiteProblems, refereed: int, runs: int) -> list[Row]:
@@ -77,7 +82,7 @@ def _plan_row(metric: str, problems: SiteProblems, charges: DemandCharges, refer
     return less_is_better(metric, ours_ms, "ms/site", "HiGHS, solving only", statistics.mean(seconds) * 1e3)
 
 
-def closed_loop(sites: Case, smaller: Case) -> list[Row]:
+def closed_loop(sites: Case, others: dict[str, Case]) -> list[Row]:
     """Demand charges over perfect foresight's with the same battery, and what is simpler over it too."""
     best, bare, naive = perfect(sites), sites.bill(sites.net_load_kw), sites.bill(fixed(sites).import_kw)
     start = time.perf_counter()
@@ -92,11 +97,8 @@ def closed_loop(sites: Case, smaller: Case) -> list[Row]:
         _cost_row("all participants, closed loop", ours, best, "fixed level", naive),
         _cost_row("all participants, closed loop", ours, best, "no battery", bare),
         _cost_row("all, the level set before each half hour is metered", before, best, "no battery", bare),
-        _cost_row(
-            "all, batteries of half the energy", smaller.bill(shaved(smaller).import_kw), perfect(smaller),
-            "no battery", smaller.bill(smaller.net_load_kw),
-        ),
-    ]  # fmt: skip
+        *(_whole_row(name, other) for name, other in others.items()),
+    ]
     saved = float((bare - ours).sum() / (bare - best).sum())
     decisions = int((sites.counts & (sites.period >= 0)).sum()) * best.size
     return [
@@ -104,6 +106,11 @@ def closed_loop(sites: Case, smaller: Case) -> list[Row]:
         Row(metric="all, closed loop's share of the saving that perfect foresight makes", value=saved, unit="1"),
         Row(metric="closed loop, each half hour that counts", value=seconds / decisions * 1e6, unit="µs"),
     ]
+
+
+def _whole_row(metric: str, sites: Case) -> Row:
+    ours, bare = sites.bill(shaved(sites).import_kw), sites.bill(sites.net_load_kw)
+    return _cost_row(metric, ours, perfect(sites), "no battery", bare)
 
 
 def _cost_row(metric: str, ours: F64, best: F64, against: str, theirs: F64) -> Row:

@@ -30,8 +30,8 @@ DEMAND_PER_KW_DAY = 0.393159
 PEAK_PER_KWH, SHOULDER_PER_KWH, OFF_PEAK_PER_KWH = 0.177167, 0.144491, 0.106437
 EXPORT_PER_KWH, WEAR_PER_KWH = 0.05, 0.02
 
-Levels: TypeAlias = Callable[[int, F64, F64], F64]
-"""(S,) import to hold in interval t, given the net load (S,) in it and the stored energy (S,)."""
+Levels: TypeAlias = Callable[[int, F64, F64], tuple[F64, F64]]
+"""(S,) import up to which to fill and import to hold in interval t, given its net load (S,) and stored energy (S,)."""
 Close: TypeAlias = Callable[[int, F64], None]
 """Told what was imported (S,) in interval t."""
 
@@ -125,9 +125,10 @@ def follow(sites: Case, levels: Levels, close: Close) -> Course:
     for t in range(shape[1]):
         net = sites.net_load_kw[:, t]
         if sites.period[t] >= 0:
-            level = levels(t, net, stored)
+            fill, level = levels(t, net, stored)
+            setpoint = np.clip(net, fill, level)
             power = control(
-                net, stored, sites.power_kw, sites.power_kw, level, silent, limits, MICROS_PER_HOUR // 2
+                net, stored, sites.power_kw, sites.power_kw, setpoint, silent, limits, MICROS_PER_HOUR // 2
             )  # fmt: skip
             stored = stored + 0.5 * np.where(power > 0, power * EFFICIENCY_RATIO, power / EFFICIENCY_RATIO)
             course.import_kw[:, t], course.level_kw[:, t] = net + power, level
@@ -143,11 +144,12 @@ def shaved(sites: Case, *, metered: bool = True) -> Course:
     ahead = shavers[0].ahead
     counts = np.append(sites.counts, np.zeros(ahead, np.bool_))
 
-    def levels(t: int, net_kw: F64, stored_kwh: F64) -> F64:
+    def levels(t: int, net_kw: F64, stored_kwh: F64) -> tuple[F64, F64]:
         window, kind = counts[t : t + ahead], int(sites.day_kind[t])
         seen_kw = net_kw if metered else np.full_like(net_kw, np.nan)
         state = zip(shavers, seen_kw.tolist(), stored_kwh.tolist(), strict=True)
-        return np.array([shaver.level_kw(window, kind, net, stored) for shaver, net, stored in state])
+        fill, most = np.array([shaver.hold(window, kind, net, stored) for shaver, net, stored in state]).T
+        return fill, most
 
     def close(t: int, import_kw: F64) -> None:
         period, kind, counted = int(sites.period[t]), int(sites.day_kind[t]), bool(sites.counts[t])
@@ -165,12 +167,13 @@ def fixed(sites: Case) -> Course:
     """What is often done: hold the last period's highest load less the battery's power, or what is billed already."""
     billed, target = np.zeros(sites.power_kw.size), np.zeros(sites.power_kw.size)
 
-    def levels(t: int, _net_kw: F64, _stored_kwh: F64) -> F64:
+    def levels(t: int, _net_kw: F64, _stored_kwh: F64) -> tuple[F64, F64]:
         period = int(sites.period[t])
         if period != sites.period[t - 1]:
             billed[:] = 0.0
             target[:] = np.maximum(sites.highest(sites.net_load_kw, period - 1) - sites.power_kw, 0.0)
-        return np.where(sites.counts[t], np.maximum(billed, target), np.inf)
+        level = np.where(sites.counts[t], np.maximum(billed, target), np.inf)
+        return level, level
 
     def close(t: int, import_kw: F64) -> None:
         if sites.counts[t]:

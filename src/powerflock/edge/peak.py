@@ -2,9 +2,9 @@
 
 The recent days that are alike, shifted by what today shows, are scenarios of the hours ahead; each has a lowest level
 that the stored energy can hold. Held is a level that is enough in most of them. It is worked out anew for each reading,
-so it rises gradually when the energy will not last, and it is never below what is billed already: shaving that earns
-nothing. The level is a setpoint at the connection for `controller.control`, which discharges above it, charges below it
-and has the last word on limits and reserve.
+so it rises gradually when the energy will not last. The battery fills only up to what is needed in all of them. Neither
+is below what is billed already: shaving that earns nothing. What follows is a setpoint at the connection for
+`controller.control`, which has the last word on limits and reserve.
 Invariants: only the past and the present are known; a silent meter costs that day's evidence, never a wrong command.
 Must not know clocks, tariffs or the network. Passive signs.
 """
@@ -12,6 +12,7 @@ Must not know clocks, tariffs or the network. Passive signs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,8 @@ class PeakSettings:
     The level is enough in `enough_ratio` of the last `days` days alike, among the last `memory_days`. Scenarios reach
     `ahead_hours`, at most a day; today's difference is taken over `recent_hours` and lasts `trend_hours`. The `caution`
     of the regression that carries it forward counts as so many days on which the load differed by the battery's power
-    and nothing followed. Chosen on a year of four flats and two months of eight commercial sites together; around these
-    values (0.7 to 0.8, 15 to 40 days) little changes.
+    and nothing followed. Chosen on a year of four flats and two months of eight commercial sites together: from 0.7 to
+    0.8 and from 10 to 40 days little changes, but a higher ratio or less caution costs some per cent.
     """
 
     enough_ratio: float = 0.8
@@ -41,6 +42,17 @@ class PeakSettings:
     recent_hours: float = 2.0
     trend_hours: float = 6.0
     caution: float = 3.0
+
+
+class Hold(NamedTuple):
+    """Import above `most_kw` is met from the battery; below `fill_kw` ≤ `most_kw` it fills, at ∞ as fast as it can."""
+
+    fill_kw: float
+    most_kw: float
+
+    def setpoint_kw(self, net_load_kw: float) -> float:
+        """The import to hold beside this load + solar; where that is unknown, `most_kw`."""
+        return self.most_kw if np.isnan(net_load_kw) else min(max(net_load_kw, self.fill_kw), self.most_kw)
 
 
 class PeakShaver:
@@ -66,8 +78,8 @@ class PeakShaver:
         """The billing period is over: nothing is billed of the next."""
         self.billed_kw = 0.0
 
-    def level_kw(self, counts: Bools, day_kind: int, net_load_kw: float, stored_kwh: float) -> float:
-        """The import to hold now, kW: a setpoint at the connection; ∞ where import does not count.
+    def hold(self, counts: Bools, day_kind: int, net_load_kw: float, stored_kwh: float) -> Hold:
+        """The import to hold now; ∞ where it does not count.
 
         Args:
             counts: (`ahead`,) whether import counts in this interval and the next ones.
@@ -78,12 +90,12 @@ class PeakShaver:
         if counts.shape != (self.ahead,):
             raise InvalidInput("shape of counts", counts.shape, f"must be ({self.ahead},)")
         if not counts[0]:
-            return np.inf
+            return Hold(np.inf, np.inf)
         if np.isnan(stored_kwh):
-            return self.billed_kw
+            return Hold(self.billed_kw, self.billed_kw)
         scenarios = self._scenarios(day_kind, net_load_kw)
         if not scenarios.size:
-            return self.billed_kw
+            return Hold(self.billed_kw, self.billed_kw)
         levels = np.empty(scenarios.shape[0])
         into, out = self._limits.charge_efficiency_ratio[0], self._limits.discharge_efficiency_ratio[0]
         rows = self._rows.copy()
@@ -97,7 +109,7 @@ class PeakShaver:
         below = int(place)
         above = min(below + 1, levels.size - 1)
         level = levels[below] + (place - below) * (levels[above] - levels[below])
-        return max(float(level), self.billed_kw)
+        return Hold(max(float(levels[0]), self.billed_kw), max(float(level), self.billed_kw))
 
     def close(self, day_kind: int, net_load_kw: float, import_kw: float, *, counts: bool) -> None:
         """An interval is over: its mean load + solar, and its import as metered (what it counts); NaN where unknown."""
