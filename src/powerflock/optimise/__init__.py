@@ -21,7 +21,9 @@ Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 """
 
 from powerflock.optimise.check import Finding, Schedule, check_plan, schedule_cost
+from powerflock.optimise.demand import DemandCharges
 from powerflock.optimise.faults import check_problems, faults
+from powerflock.optimise.peak import PeakPlans, plan_peaks
 from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
@@ -31,10 +33,12 @@ from powerflock.optimise.sites import Method, SitePlans, plan_sites
 
 __all__ = [
     "Batteries",
+    "DemandCharges",
     "Devices",
     "Finding",
     "Method",
     "Moment",
+    "PeakPlans",
     "Plans",
     "Policies",
     "Schedule",
@@ -52,6 +56,7 @@ __all__ = [
     "faults",
     "lowest_convex_price",
     "offers",
+    "plan_peaks",
     "plan_sites",
     "policies_of",
     "schedule_cost",
