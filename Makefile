@@ -44,4 +44,4 @@ soak: setup page ## the long tests
 clean: ## remove what was built; a plant's data in var/ stays
 	rm -rf dist build src/powerflock/api/static ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf .venv
+	rm -rf .venv .venv-peers

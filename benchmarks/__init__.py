@@ -8,6 +8,7 @@ BENCHMARKS = (
     "curves",
     "site_optimiser",
     "site_nonconvex",
+    "emhass",
     "peak",
     "policy",
     "end_to_end",

@@ -13,6 +13,7 @@ from benchmarks import (
     BENCHMARKS,
     command,
     curves,
+    emhass,
     end_to_end,
     groups,
     peak,
@@ -24,6 +25,7 @@ from benchmarks import (
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
 from powerflock.optimise import Plans, SiteProblems, solve
 from powerflock.optimise.envelope import EnvelopePlans, solve_envelope
+from tests.unit.test_peers import idle_peer
 
 
 @pytest.fixture
@@ -39,6 +41,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("QUICK_HOMES", 6), ("QUICK_REFEREED", 2)):
         monkeypatch.setattr(site_nonconvex, name, value)
     monkeypatch.setattr(site_nonconvex, "QUICK_INTERVALS", (12, 24))
+    for name, value in (("RUNS", 1), ("BATCH", 4)):
+        monkeypatch.setattr(emhass, name, value)
+    monkeypatch.setattr(emhass, "QUICK_DAYS", {48: 2})
+    monkeypatch.setattr(emhass, "ask", idle_peer)
     for name, value in (("INTERVALS", 96), ("QUICK_REFEREED", 1)):
         monkeypatch.setattr(peak, name, value)
     for name, value in (("QUICK_HOMES", 6), ("QUICK_EVALUATIONS", 20)):
