@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,10 +57,10 @@ def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -
         notebook.cells.append(nbformat.v4.new_code_cell(source))  # type: ignore[no-untyped-call]
     own_python = KernelSpecManager(kernel_dirs=[])  # without any installed kernel, `python3` is this interpreter
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own_python, transport="ipc")
-    kernel.connection_file = str(folder / "kernel.json")
-    NotebookClient(notebook, km=kernel, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute(
-        cleanup_kc=True
-    )
+    client = NotebookClient(notebook, km=kernel, timeout=300, resources={"metadata": {"path": str(path.parent)}})
+    with tempfile.TemporaryDirectory() as short:  # a socket's path may have a hundred characters, no more
+        kernel.connection_file = str(Path(short) / "k")
+        client.execute(cleanup_kc=True)
     return cast("list[Cell]", notebook.cells)
 
 
