@@ -26,6 +26,8 @@ from powerflock.optimise.faults import check_problems, faults
 from powerflock.optimise.peak import PeakPlans, plan_peaks
 from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
+from powerflock.optimise.regulation import RegulationMarket, Storage, StorageSchedule, schedule_storage
+from powerflock.optimise.reserve import Dispatch, GroupOffers, ReserveMarket, co_optimise
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
 from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve, solve_each
@@ -35,16 +37,22 @@ __all__ = [
     "Batteries",
     "DemandCharges",
     "Devices",
+    "Dispatch",
     "Finding",
+    "GroupOffers",
     "Method",
     "Moment",
     "PeakPlans",
     "Plans",
     "Policies",
+    "RegulationMarket",
+    "ReserveMarket",
     "Schedule",
     "SitePlans",
     "SiteProblems",
     "Stays",
+    "Storage",
+    "StorageSchedule",
     "ValueFunctions",
     "VaryingLimits",
     "answers",
@@ -52,6 +60,7 @@ __all__ = [
     "cars",
     "check_plan",
     "check_problems",
+    "co_optimise",
     "energy_cost",
     "faults",
     "lowest_convex_price",
@@ -60,6 +69,7 @@ __all__ = [
     "plan_sites",
     "policies_of",
     "schedule_cost",
+    "schedule_storage",
     "solve",
     "solve_each",
     "solve_levels",

@@ -26,7 +26,7 @@ _FALLING_KW = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class GroupOffers:
     """G groups over T intervals; each (G, T) float64 but `offer_kw` (G, T, 41) on `PRICE_GRID`, falling with the price.
 
     `releasable_kwh` and `absorbable_kwh` are what a group at price 0 throughout could still give or take at the
@@ -51,13 +51,13 @@ class Groups:
         offer_kw: npt.NDArray[np.float64], *, releasable_kwh: Values = INFINITE, absorbable_kwh: Values = INFINITE,
         round_trip_ratio: Values = 0.9, coverage_ratio: Values = 1.0, raise_limit_kw: Values = INFINITE,
         lower_limit_kw: Values = INFINITE, ramp_kw: Values = INFINITE, before_kw: Values = 0.0,
-    ) -> Groups:  # fmt: skip
-        """Groups of (G, T, 41) offers; the other columns are one number for all, (T,) or (G, T)."""
+    ) -> GroupOffers:  # fmt: skip
+        """GroupOffers of (G, T, 41) offers; the other columns are one number for all, (T,) or (G, T)."""
         if offer_kw.ndim != 3 or offer_kw.shape[2] != PRICE_GRID.size:
             bound = f"must be (groups, intervals, {PRICE_GRID.size})"
             raise InvalidInput("shape of offer_kw", offer_kw.shape, bound)
         shape = offer_kw.shape[:2]
-        return Groups(
+        return GroupOffers(
             column("offer_kw", offer_kw, offer_kw.shape), column("releasable_kwh", releasable_kwh, shape),
             column("absorbable_kwh", absorbable_kwh, shape), column("round_trip_ratio", round_trip_ratio, shape),
             column("coverage_ratio", coverage_ratio, shape), column("raise_limit_kw", raise_limit_kw, shape),
@@ -127,7 +127,7 @@ class Dispatch:
     lower_missing_kw: F64
 
 
-def co_optimise(groups: Groups, market: ReserveMarket, *, parts: int = 4) -> Dispatch:
+def co_optimise(groups: GroupOffers, market: ReserveMarket, *, parts: int = 4) -> Dispatch:
     """The dispatch of least cost: the groups' own costs, energy, and imbalance and shortage, less reserve's revenue.
 
     Raises `InvalidInput` for bad columns, `NotConvex` where an offer rises with the price, `Infeasible` where ramps
@@ -158,7 +158,7 @@ class _Reserve:
 class _Model:
     """The programme, with its variables and those of its rows that have a price; tables are (G, T)."""
 
-    def __init__(self, groups: Groups, market: ReserveMarket, parts: int) -> None:
+    def __init__(self, groups: GroupOffers, market: ReserveMarket, parts: int) -> None:
         self.groups, self.market, self.programme = groups, market, Programme()
         self.shape = groups.offer_kw.shape[:2]
         self._powers(parts)
@@ -311,7 +311,7 @@ _MAY_BE_INFINITE = {
 }  # fmt: skip
 
 
-def _check(groups: Groups, market: ReserveMarket, parts: int) -> None:
+def _check(groups: GroupOffers, market: ReserveMarket, parts: int) -> None:
     """Raise for the first column that makes no sense, naming group and interval."""
     steps = groups.offer_kw.shape[1]
     if parts < 1:

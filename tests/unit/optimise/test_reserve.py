@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from powerflock.curve.grid import PRICE_GRID, read_at
 from powerflock.domain.arrays import F64
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
-from powerflock.optimise.reserve import Dispatch, Groups, ReserveMarket, co_optimise
+from powerflock.optimise.reserve import Dispatch, GroupOffers, ReserveMarket, co_optimise
 
 ZERO = int(np.flatnonzero(PRICE_GRID == 0.0)[0])
 
@@ -39,7 +39,7 @@ CHEAP, DEAR = offer(1.0, {0.06: 2.0}), offer(2.0, {0.4: 4.0})
 
 def test_an_award_is_met_by_the_cheapest_group_first() -> None:
     """3 kW at price 0; 1 kW is wanted, so the cheap group gives its 2 kW and the dear one nothing."""
-    groups = Groups.of(np.stack([CHEAP, DEAR])[:, None])
+    groups = GroupOffers.of(np.stack([CHEAP, DEAR])[:, None])
     plan = co_optimise(groups, ReserveMarket.of(1, hours=1.0, least_kw=0.5, most_kw=0.5), parts=1)
     np.testing.assert_allclose(plan.power_kw, [[-1.0], [1.5]], atol=1e-9)
     assert plan.cost == pytest.approx(2.0 * mean_price(0.06) + 0.5 * mean_price(0.4))
@@ -50,7 +50,7 @@ def test_an_award_is_met_by_the_cheapest_group_first() -> None:
 
 def test_a_reserve_is_held_by_the_group_whose_energy_pays_least() -> None:
     """At 0.2 $/kWh the cheap group exports all it can; the raise must come from the dear one, which stays."""
-    groups = Groups.of(np.stack([CHEAP, DEAR])[:, None])
+    groups = GroupOffers.of(np.stack([CHEAP, DEAR])[:, None])
     market = ReserveMarket.of(1, hours=1.0, energy_per_kwh=0.2, raise_required_kw=3.0)
     plan = co_optimise(groups, market)
     np.testing.assert_allclose(plan.power_kw, [[-1.0], [2.0]], atol=1e-9)
@@ -59,7 +59,7 @@ def test_a_reserve_is_held_by_the_group_whose_energy_pays_least() -> None:
 
 def test_more_reserve_than_that_is_paid_for_with_energy_not_sold() -> None:
     """5 kW are asked and the dear group has 4: the cheap one exports 1 kW less, at what that kWh would have earned."""
-    groups = Groups.of(np.stack([CHEAP, DEAR])[:, None])
+    groups = GroupOffers.of(np.stack([CHEAP, DEAR])[:, None])
     market = ReserveMarket.of(1, hours=1.0, energy_per_kwh=0.2, raise_required_kw=5.0)
     plan = co_optimise(groups, market, parts=1)
     np.testing.assert_allclose(plan.power_kw, [[0.0], [2.0]], atol=1e-9)
@@ -68,14 +68,14 @@ def test_more_reserve_than_that_is_paid_for_with_energy_not_sold() -> None:
 
 
 def test_reserve_that_pays_is_sold_up_to_the_cap_and_earns_only_what_is_firm() -> None:
-    groups = Groups.of(DEAR[None, None], coverage_ratio=0.8)
+    groups = GroupOffers.of(DEAR[None, None], coverage_ratio=0.8)
     plan = co_optimise(groups, ReserveMarket.of(1, hours=0.5, raise_per_kw_hour=0.1, raise_cap_kw=2.0))
     assert 0.8 * plan.raise_kw[0, 0] >= 2.0 - 1e-9
     assert plan.cost == pytest.approx(-0.1 * 2.0 * 0.5)
 
 
 def test_reserve_needs_the_energy_to_sustain_it() -> None:
-    groups = Groups.of(DEAR[None, None], releasable_kwh=1.0)
+    groups = GroupOffers.of(DEAR[None, None], releasable_kwh=1.0)
     market = ReserveMarket.of(1, hours=1.0, raise_required_kw=4.0, shortage_per_kw_hour=5.0, sustain_hours=0.5)
     plan = co_optimise(groups, market)
     assert (plan.raise_kw[0, 0], plan.raise_missing_kw[0]) == pytest.approx((2.0, 2.0))
@@ -84,7 +84,7 @@ def test_reserve_needs_the_energy_to_sustain_it() -> None:
 
 def test_energy_given_in_one_interval_is_missing_behind_the_next_ones_reserve() -> None:
     """2 kWh: one kWh exported at 1 $ leaves 1 kWh, so of the 2 kW that are asked 1 kW is missing at 0.3 $."""
-    groups = Groups.of(np.stack([offer(0.0, {0.06: 1.0}), offer(0.0, {0.4: 9.0})])[None], releasable_kwh=2.0)
+    groups = GroupOffers.of(np.stack([offer(0.0, {0.06: 1.0}), offer(0.0, {0.4: 9.0})])[None], releasable_kwh=2.0)
     market = ReserveMarket.of(
         2, hours=1.0, energy_per_kwh=[1.0, 0.0], raise_required_kw=[0.0, 2.0], shortage_per_kw_hour=0.3
     )
@@ -95,27 +95,27 @@ def test_energy_given_in_one_interval_is_missing_behind_the_next_ones_reserve() 
 
 def test_energy_taken_early_stands_behind_later_reserve_after_losses() -> None:
     curves = np.stack([offer(0.0, {}, {-0.02: 4.0}), offer(0.0, {0.4: 9.0})])[None]
-    groups = Groups.of(curves, releasable_kwh=0.0, round_trip_ratio=0.8)
+    groups = GroupOffers.of(curves, releasable_kwh=0.0, round_trip_ratio=0.8)
     plan = co_optimise(groups, ReserveMarket.of(2, hours=1.0, raise_required_kw=[0.0, 2.0]))
     assert plan.power_kw[0, 0] == pytest.approx(2.5)
 
 
 def test_ramps_begin_before_they_are_needed() -> None:
     curves = np.broadcast_to(offer(0.0, {0.06: 3.0}), (1, 3, PRICE_GRID.size))
-    groups = Groups.of(curves, ramp_kw=1.0)
+    groups = GroupOffers.of(curves, ramp_kw=1.0)
     plan = co_optimise(groups, ReserveMarket.of(3, hours=1.0, least_kw=[-9, -9, -3], most_kw=[9, 9, -3]))
     np.testing.assert_allclose(plan.power_kw, [[-1.0, -2.0, -3.0]], atol=1e-9)
 
 
 def test_an_award_out_of_reach_is_missed_at_the_imbalance_price() -> None:
-    groups = Groups.of(CHEAP[None, None])
+    groups = GroupOffers.of(CHEAP[None, None])
     market = ReserveMarket.of(1, hours=1.0, least_kw=-5.0, most_kw=-3.0, imbalance_per_kwh=2.0)
     plan = co_optimise(groups, market)
     assert plan.imbalance_kw[0] == pytest.approx(2.0)
     assert plan.energy_price_per_kwh[0] == pytest.approx(2.0)
 
 
-def integer_case(seed: int, groups: int, steps: int) -> tuple[Groups, ReserveMarket]:
+def integer_case(seed: int, groups: int, steps: int) -> tuple[GroupOffers, ReserveMarket]:
     """Curves, limits and energies in whole kW and hours, so that an optimum is in whole kW too."""
     rng = np.random.default_rng(seed)
     drop = rng.integers(0, 2, (groups, steps, PRICE_GRID.size)) * (rng.random((groups, steps, PRICE_GRID.size)) < 0.1)
@@ -124,7 +124,7 @@ def integer_case(seed: int, groups: int, steps: int) -> tuple[Groups, ReserveMar
     energy = rng.integers(0, 4, (2, groups, steps)).astype(float)
     most = rng.integers(-3, 4, steps).astype(float)
     return (
-        Groups.of(
+        GroupOffers.of(
             curves.astype(float), releasable_kwh=energy[0], absorbable_kwh=energy[1], round_trip_ratio=1.0,
             raise_limit_kw=rng.integers(0, 4, (groups, steps)), lower_limit_kw=3.0,
             ramp_kw=float(rng.integers(2, 9)), before_kw=own[:, 0],
@@ -152,7 +152,7 @@ def reserve_cost(most: F64, paid: float, required: float, cap: float, shortage: 
     return min(shortage * max(required - held, 0.0) - paid * min(held, cap) for held in choices)
 
 
-def cost_of(groups: Groups, market: ReserveMarket, power: F64) -> float:
+def cost_of(groups: GroupOffers, market: ReserveMarket, power: F64) -> float:
     """What powers (G, T) cost with the best reserve they allow, by hand; infinite where a rule is broken."""
     curves = groups.offer_kw
     change = np.diff(power, axis=1, prepend=groups.before_kw[:, None])
@@ -171,7 +171,7 @@ def cost_of(groups: Groups, market: ReserveMarket, power: F64) -> float:
     return float(cost)
 
 
-def brute_force(groups: Groups, market: ReserveMarket) -> float:
+def brute_force(groups: GroupOffers, market: ReserveMarket) -> float:
     """The least cost over every whole-kW power of every group and interval."""
     shape = groups.offer_kw.shape[:2]
     ends = groups.offer_kw[..., [-1, 0]].reshape(-1, 2).astype(int)
@@ -228,7 +228,7 @@ def test_a_group_that_answers_its_price_does_exactly_what_was_dispatched(seed: i
     """For smooth curves, flat ones and their ends."""
     rng = np.random.default_rng(seed)
     smooth = 3.0 - 6.0 * np.tanh(PRICE_GRID * rng.uniform(0.5, 3.0))
-    groups = Groups.of(np.stack([smooth, CHEAP, DEAR])[:, None])
+    groups = GroupOffers.of(np.stack([smooth, CHEAP, DEAR])[:, None])
     asked = rng.uniform(-6.0, 10.0)
     market = ReserveMarket.of(1, least_kw=asked, most_kw=asked, raise_required_kw=rng.choice([0.0, 2.0]))
     plan = co_optimise(groups, market)
@@ -239,12 +239,12 @@ def test_a_group_that_answers_its_price_does_exactly_what_was_dispatched(seed: i
 def test_bad_columns_are_named_with_group_and_interval() -> None:
     curves = np.stack([CHEAP, DEAR])[:, None]
     with pytest.raises(NotConvex, match="group 1, interval 0: offer_kw"):
-        co_optimise(Groups.of(curves * np.array([1.0, -1.0])[:, None, None]), ReserveMarket.of(1))
+        co_optimise(GroupOffers.of(curves * np.array([1.0, -1.0])[:, None, None]), ReserveMarket.of(1))
     with pytest.raises(InvalidInput, match="group 0, interval 0: releasable_kwh is nan"):
-        co_optimise(Groups.of(curves, releasable_kwh=[[np.nan], [1.0]]), ReserveMarket.of(1))
+        co_optimise(GroupOffers.of(curves, releasable_kwh=[[np.nan], [1.0]]), ReserveMarket.of(1))
     with pytest.raises(InvalidInput, match=r"interval 0: least_kw is 2\.0; must not be above most_kw 1\.0"):
-        co_optimise(Groups.of(curves), ReserveMarket.of(1, least_kw=2.0, most_kw=1.0))
+        co_optimise(GroupOffers.of(curves), ReserveMarket.of(1, least_kw=2.0, most_kw=1.0))
     with pytest.raises(InvalidInput, match="the market's intervals is 2"):
-        co_optimise(Groups.of(curves), ReserveMarket.of(2))
+        co_optimise(GroupOffers.of(curves), ReserveMarket.of(2))
     with pytest.raises(InvalidInput, match="shape of offer_kw"):
-        Groups.of(curves[:, 0])
+        GroupOffers.of(curves[:, 0])
