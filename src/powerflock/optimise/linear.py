@@ -1,4 +1,4 @@
-"""A linear or mixed-integer programme for HiGHS, built in whole columns: what the reserve models are written with.
+"""A linear or mixed-integer programme for HiGHS, built in whole columns.
 
 Minimises Σ cost·x over variables within bounds and rows lower ≤ Σ coefficient·x ≤ upper. One thread, no output, so
 the same programme has the same answer everywhere. Must not know what its variables stand for.
@@ -25,11 +25,15 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """`value` is the least cost; `x` of each variable; `dual` of each row: d(cost)/d(bound), NaN if mixed-integer."""
+    """`value` is the least cost, `x` of each variable, `dual` of each row: d(cost)/d(bound), NaN if mixed-integer.
+
+    A mixed-integer optimum is proven to within `gap`, in units of cost; else that is 0.
+    """
 
     value: float
     x: F64
     dual: F64
+    gap: float
 
 
 class Programme:
@@ -93,7 +97,9 @@ class Programme:
             raise Infeasible("the programme", model.modelStatusToString(model.getModelStatus()), "has no optimum")
         found = model.getSolution()
         dual = np.full(self.constraints, np.nan) if mixed else np.array(found.row_dual)
-        return Optimum(float(model.getInfo().objective_function_value), np.array(found.col_value), dual)
+        info = model.getInfo()
+        gap = max(float(info.objective_function_value - info.mip_dual_bound), 0.0) if mixed else 0.0
+        return Optimum(float(info.objective_function_value), np.array(found.col_value), dual, gap)
 
     def _add_rows(self, model: highspy.Highs) -> None:
         if not self._rows:
