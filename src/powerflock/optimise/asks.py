@@ -5,19 +5,15 @@ Must not know how the homes' plans are found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from powerflock.domain.arrays import F64, I32, I64, Bools
 from powerflock.domain.errors import InvalidInput
-from powerflock.optimise.blocks import Block
 from powerflock.optimise.check import constant_limits
-from powerflock.optimise.interior import SCALE
 from powerflock.optimise.network import Network
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +38,48 @@ class Reserve:
     hours: float
 
 
-def ask(
-    problems: SiteProblems, groups: Groups, target_kw: F64 | None, reserve: Reserve | None, penalty: float,
-    blocks: Sequence[Block],
-) -> tuple[Network, Rows, I64, I64]:  # fmt: skip
-    """The network, with nodes for reserves and target above the groups; its rows; the rows' and the blocks' nodes."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """R rows on a tree: `network` with nodes for reserves and target above the groups, which begin at node `first`.
+
+    `at` (R,) the rows' nodes; each wants its channel's sum within `low_kw` and `high_kw` (R, T), and can be missed by
+    `most_kw`.
+    """
+
+    network: Network
+    first: int
+    at: I64
+    low_kw: F64
+    high_kw: F64
+    most_kw: F64
+
+    def spread(self, values: F64) -> F64:
+        """(N, T) by node of what is (R, T) by row."""
+        spread = np.zeros((self.network.parent.size, values.shape[1]))
+        spread[self.at] = values
+        return spread
+
+
+def ask(problems: SiteProblems, groups: Groups, target_kw: F64 | None, reserve: Reserve | None) -> Asked:
+    """The rows for what is asked."""
     steps = problems.intervals
     limited = np.isfinite(groups.import_limit_kw).any(axis=1) | np.isfinite(groups.export_limit_kw).any(axis=1)
     limited &= _inhabited(groups)
     wide, deep = _room(problems)
     above: list[tuple[int, F64, F64, F64]] = []
-    if reserve is not None:
-        for kind, wanted in ((2, reserve.lower_kw), (1, reserve.raise_kw)):
-            most = np.maximum(deep.sum(axis=0), wanted + 1.0)
-            above.append((kind, wanted, most, most))
+    for kind in range(channels_of(reserve) - 1, 0, -1):
+        assert reserve is not None, "more than one channel"
+        wanted = reserve.raise_kw if kind == 1 else reserve.lower_kw
+        most = np.maximum(deep.sum(axis=0), wanted + 1.0)
+        above.append((kind, wanted, most, most))
     if target_kw is not None:
         above.append((0, target_kw, target_kw, wide.sum(axis=0) + np.abs(target_kw)))
     chain, nodes = len(above), np.flatnonzero(limited)
     parent = np.concatenate([np.arange(-1, chain - 1), np.where(groups.parent < 0, chain - 1, groups.parent + chain)])
     channel = np.concatenate([[row[0] for row in above], np.where(limited, 0, -1)]).astype(np.int32)
     network = Network(parent.astype(np.int32), channel)
-    at, place = np.concatenate([np.arange(chain), nodes + chain]), np.array([part.group + chain for part in blocks])
-    spans, totals = np.zeros((parent.size, 1, steps)), np.zeros((parent.size, 1 if reserve is None else 3, steps))
+    spans = np.zeros((parent.size, 1, steps))
     np.add.at(spans[:, 0], groups.group + chain, wide)
-    for node, part in zip(place.tolist(), blocks, strict=True):
-        totals[node] += part.totals()
     span = network.up(spans)[nodes + chain, 0]
     low, high = np.maximum(-groups.export_limit_kw[nodes], -span), np.minimum(groups.import_limit_kw[nodes], span)
     below = (low, high, np.maximum(np.abs(low), np.abs(high)) + span)
@@ -74,8 +87,14 @@ def ask(
         np.concatenate([np.reshape([row[1 + column] for row in above], (chain, steps)), below[column]])
         for column in range(3)
     )
-    rows = Rows.of(low, high, most, penalty * problems.hours, network.up(totals)[at, channel[at]], SCALE)
-    return network, rows, at, place
+    return Asked(network, chain, np.concatenate([np.arange(chain), nodes + chain]), low, high, most)
+
+
+def channels_of(reserve: Reserve | None) -> int:
+    """How many of net power, raise and lower are asked for: lower alone needs raise beside it."""
+    if reserve is None or not (reserve.raise_kw.any() or reserve.lower_kw.any()):
+        return 1
+    return 3 if reserve.lower_kw.any() else 2
 
 
 def _inhabited(groups: Groups) -> Bools:

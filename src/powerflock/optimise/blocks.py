@@ -16,12 +16,12 @@ from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
 from powerflock.optimise.barrier import bound, fill, gradient, objective, residuals, stiffness
 from powerflock.optimise.buckets import Bucket
-from powerflock.optimise.interior import SCALE, Work, advance, aim, centre, corrected, curve, limit, products, room
+from powerflock.optimise.interior import Work, advance, aim, centre, corrected, curve, limit, products, room
 from powerflock.optimise.newton import respond, step
 from powerflock.optimise.response import add_response
 from powerflock.optimise.riccati import factorise
 
-_ROUNDS = 40
+_ROUNDS = 80
 _Homes = tuple[F64, F64, F64, F64, F64]
 _State = tuple[F64, F64, F64, F64, F64, F64, F64]
 _Scratch = tuple[F64, F64, F64, F64, F64, F64, F64]
@@ -40,17 +40,18 @@ class Block:
     (2, T, V) and (T, D), and `riccati`'s factors."""
 
     @staticmethod
-    def of(bucket: Bucket, group: int, channels: int, duration: float) -> Block:
-        """Homes at the centre of their boxes."""
+    def of(bucket: Bucket, group: int, duration: float, prices: F64, scale: float) -> Block:
+        """Homes near the points where, at `prices` (K, T), every distance × multiplier is `scale`."""
         homes, storages, _, steps = bucket.cells.shape
-        columns, pivots = 3 * storages + (3 if channels == 1 else 11), channels + 2 * storages
+        channels = prices.shape[0]
+        columns, pivots = 3 * storages + 4 * channels - 1, channels + 2 * storages
         shapes: tuple[tuple[int, ...], ...] = (
             (3, steps, columns), (steps, storages), (steps, columns), (2, steps, columns), (steps, storages),
             (steps, pivots, pivots + 2 * storages + channels), (steps, 3 * storages, storages),
         )  # fmt: skip
         point, force, move, rate, turn, fac, cur = (np.zeros((homes, *shape)) for shape in shapes)
         block = Block(bucket, group, channels, duration, (point, force, move, rate, turn, fac, cur))
-        _begin(block.homes, duration, room(steps, storages, channels), point, force)
+        _begin(block.homes, duration, prices, scale, room(steps, storages, channels), point, force)
         return block
 
     @property
@@ -109,10 +110,12 @@ class Block:
 
 
 @kernel
-def _begin(homes: _Homes, duration: float, work: Work, point: F64, force: F64) -> None:
+def _begin(
+    homes: _Homes, duration: float, prices: F64, scale: float, work: Work, point: F64, force: F64
+) -> None:  # fmt: skip
     hours, site, cells, rates, stored = homes
     for home in range(site.shape[0]):
-        centre(hours, site[home], cells[home], rates[home], stored[home], duration, SCALE, _ROUNDS, work)
+        centre(hours, site[home], cells[home], rates[home], stored[home], duration, prices, scale, _ROUNDS, work)
         point[home], force[home] = work[0], work[1]
 
 

@@ -18,18 +18,20 @@ import numpy as np
 
 from powerflock.domain.arrays import F64, I32
 from powerflock.domain.errors import Infeasible
-from powerflock.optimise.asks import Groups, Reserve, ask, check_asks
+from powerflock.optimise.asks import Asked, Groups, Reserve, ask, channels_of, check_asks
 from powerflock.optimise.blocks import Block
 from powerflock.optimise.buckets import Bucket, buckets
 from powerflock.optimise.coupled import solve_coupled
 from powerflock.optimise.faults import check_problems
-from powerflock.optimise.interior import SOLVED
+from powerflock.optimise.interior import SCALE, SOLVED
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.search import Search
 from powerflock.optimise.settle import FleetPlan, settle
 from powerflock.optimise.site import Mapper
 
 _ITERATIONS = 80
+_WARM = 0.01
+"""The scale to begin with where prices are known nearly."""
 _EXCESS = 1e-6
 """kW or kWh that a plan may miss a limit by: rounding."""
 
@@ -63,30 +65,51 @@ class Coordination:
 
 def coordinate(
     problems: SiteProblems, groups: Groups, *, target_kw: F64 | None = None, reserve: Reserve | None = None,
-    penalty_per_kwh: float = 10.0, tolerance: float = 1e-4, mapper: Mapper = map, block: int = 64,
+    penalty_per_kwh: float = 10.0, tolerance: float = 1e-4, start: Coordination | None = None, mapper: Mapper = map,
+    block: int = 64,
 ) -> Coordination:  # fmt: skip
     """The cheapest plans of S homes together, within the groups' limits, on `target_kw` (T,) and with the reserve.
 
     Each kW by which a limit, the target or a reserve is missed costs `penalty_per_kwh` for each hour. `tolerance`
-    is the gap at which to stop, as a share of the cost. `mapper` may be an executor's `map`: blocks of `block` homes
-    are independent. Raises `InvalidInput`, and `Infeasible` naming a home that has no plan of its own.
+    is the gap at which to stop, as a share of the cost. `start` is a coordination of the same groups, some minutes ago:
+    from its prices the new ones are found in half the rounds. `mapper` may be an executor's `map`: blocks of `block`
+    homes are independent. Raises `InvalidInput`, and `Infeasible` naming a home that has no plan of its own.
     """
     check_problems(problems)
     check_asks(problems, groups, target_kw, reserve)
-    channels, duration = (1, 0.0) if reserve is None else (3, reserve.hours)
-    parts = [
-        Block.of(piece, group, channels, duration)
-        for bucket in buckets(problems, np.argsort(groups.group, kind="stable"))
-        for group, piece in _pieces(bucket, groups.group, block)
-    ]
-    network, rows, at, place = ask(problems, groups, target_kw, reserve, penalty_per_kwh, parts)
-    search = Search(parts, place, network, rows, at, channels, mapper)
+    channels, duration = channels_of(reserve), 0.0 if reserve is None else reserve.hours
+    asked = ask(problems, groups, target_kw, reserve)
+    price = np.zeros(asked.low_kw.shape) if start is None else _own_prices(problems, groups, asked, start)
+    scale = SCALE if start is None else _WARM
+    seen = asked.network.down(asked.spread(price), channels)
+
+    def begin(piece: tuple[int, Bucket]) -> Block:
+        return Block.of(piece[1], piece[0], duration, seen[piece[0] + asked.first], scale)
+
+    order = np.argsort(groups.group, kind="stable")
+    pieces = [each for bucket in buckets(problems, order) for each in _pieces(bucket, groups.group, block)]
+    parts = list(mapper(begin, pieces))
+    search = Search(parts, asked, price, penalty_per_kwh * problems.hours, scale, mapper)
     search.run(0.25 * tolerance, _ITERATIONS)
     plan = settle(problems, parts, mapper)
     if plan.excess.max(initial=0.0) > _EXCESS:
         _refuse(problems, plan, mapper)
     constant = sum(float(part.bucket.constant.sum()) for part in parts)
     return _account(problems, groups, target_kw, reserve, penalty_per_kwh, search, plan, search.bound + constant)
+
+
+def _own_prices(problems: SiteProblems, groups: Groups, asked: Asked, start: Coordination) -> F64:
+    """(R, T) the rows' own prices, $ per kW, where homes see those of `start`."""
+    seen, above = start.price_per_kwh, groups.parent[:, None]
+    own = np.where(above >= 0, seen - seen[np.maximum(groups.parent, 0)], seen)
+    nodes, prices = asked.network, np.zeros((asked.network.parent.size, problems.intervals))
+    prices[asked.first :] = own
+    for node in range(asked.first):
+        if nodes.channel[node] == 0:
+            prices[node], prices[asked.first :] = own[0], np.where(above >= 0, own, own - own[0])
+        else:
+            prices[node] = -(start.raise_price_per_kw if nodes.channel[node] == 1 else start.lower_price_per_kw)
+    return np.asarray(prices[asked.at] * problems.hours)
 
 
 def _pieces(bucket: Bucket, group: I32, block: int) -> Iterator[tuple[int, Bucket]]:
@@ -123,7 +146,8 @@ def _account(
     cost = float(plan.cost.sum()) + paid
     prices = search.seen() / hours
     chain = prices.shape[0] - groups.parent.size
-    reserves = -prices[chain, 1:] if reserve is not None else np.zeros((2, steps))
+    reserves = np.zeros((2, steps))
+    reserves[: prices.shape[1] - 1] = -prices[chain, 1:]
     return Coordination(
         cost, max(0.0, cost - bound), np.ascontiguousarray(prices[chain:, 0]), reserves[0], reserves[1],
         plan.battery_kw, plan.device_kw, plan.curtailed_kw, held[0], held[1], missed, off, short[0], short[1],

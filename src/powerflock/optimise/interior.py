@@ -31,6 +31,8 @@ SOLVED, IMPOSSIBLE, STALLED = 0, 1, 2
 """A home's status: solved within tolerance; proven to have no plan; stopped by rounding or too many iterations."""
 SCALE = 0.05
 """Distance × multiplier to begin with, $."""
+_WIDE = 0.2
+"""Distance × multiplier, $, from which a home that has to be centred comes: easier to reach than a smaller one."""
 _SHORT = 0.9995
 """The share of the way to the nearest bound that a step goes at most."""
 
@@ -131,7 +133,7 @@ def length(inverse: float) -> float:
 
 def room(steps: int, storages: int, channels: int) -> Work:
     """Scratch for one home of T intervals, D storages and K channels."""
-    columns, pivots = 3 * storages + (3 if channels == 1 else 11), channels + 2 * storages
+    columns, pivots = 3 * storages + 4 * channels - 1, channels + 2 * storages
     table, paths = (steps, columns), (channels, steps)
     shapes: tuple[tuple[int, ...], ...] = (
         (3, *table), (steps, storages), (4, *table), table, table, table, table, table, (2, *table), (steps, storages),
@@ -146,25 +148,32 @@ def room(steps: int, storages: int, channels: int) -> Work:
 
 @kernel
 def centre(
-    hours: F64, site: F64, cells: F64, rates: F64, stored: F64, duration: float, barrier: float, rounds: int, work: Work
-) -> None:
-    """Bring a home, alone, near the point where every distance × multiplier is `barrier`, into `work[0]`, `work[1]`."""
+    hours: F64, site: F64, cells: F64, rates: F64, stored: F64, duration: float, prices: F64, barrier: float,
+    rounds: int, work: Work,
+) -> None:  # fmt: skip
+    """Bring a home, at `prices` (K, T), near the point where every distance × multiplier is `barrier`.
+
+    `work[0]`, `work[1]` receive the point and the dynamics' multipliers.
+    """
     point, force, box, theta, grad, gap, total, move, rate, turn, none, answer, scratch, fac, cur = work
     fill(hours, site, cells, rates, none.shape[0], box)
-    begin(site, box, rates.shape[0], barrier, point)
+    target = max(barrier, _WIDE)
+    begin(site, box, rates.shape[0], target, point)
     force[:] = 0.0
     for _ in range(rounds):
         broken = residuals(hours, site, cells, rates, stored, duration, none.shape[0], box[3], point[0], gap)
-        gradient(hours, rates, box, none, force, grad)
+        gradient(hours, rates, box, prices, force, grad)
         stiffness(point, box, theta)
         factorise(hours, rates, theta, duration, none.shape[0], fac, cur)
         rate[:] = 0.0
-        corrected(point, box, grad, rate, barrier, total)
+        corrected(point, box, grad, rate, target, total)
         step(hours, rates, theta, total, gap, none, duration, fac, cur, scratch, move, turn, answer)
-        aim(point, box, move, barrier, rate)
+        aim(point, box, move, target, rate)
         first, second = limit(point, box, move, rate)
         if broken < 1e-6 and max(first, second) < 0.5:
-            break
+            if target == barrier:
+                break
+            target = max(barrier, 0.2 * target)
         advance(point, force, move, rate, turn, min(1.0, 0.9 / first), min(1.0, 0.9 / second))
 
 

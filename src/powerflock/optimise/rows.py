@@ -14,6 +14,8 @@ import numpy as np
 from powerflock.domain.arrays import F64
 
 _SHORT = 0.9995
+_AWAY = 100.0
+"""How far from 0 what is missed begins, as a multiple of where it would be centred."""
 _SIGN = np.array([1.0, 1.0, -1.0])[:, None, None]
 
 
@@ -35,7 +37,7 @@ class Rows:
     price: F64
 
     @staticmethod
-    def of(low: F64, high: F64, most: F64, penalty: F64, start: F64, scale: float) -> Rows:
+    def of(low: F64, high: F64, most: F64, penalty: F64, start: F64, price: F64, scale: float) -> Rows:
         """Rows that want Y within [low, high] (N, T), or else pay `penalty` (T,) $ per kW for at most `most` (N, 1)."""
         shape = (3, *low.shape)
         lows, highs, costs = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -43,12 +45,12 @@ class Rows:
         free = (highs - lows > 1e-9).astype(np.float64)
         x = np.zeros(shape)
         x[0] = np.clip(start, low + 0.1 * np.minimum(high - low, 1.0), high - 0.1 * np.minimum(high - low, 1.0))
-        x[1] = np.maximum(start - x[0], 0.0) + 1e-3 * most
-        x[2] = np.maximum(x[0] - start, 0.0) + 1e-3 * most
-        x[1:] = np.minimum(0.5 * highs[1:], x[1:])
+        slope = costs - _SIGN * price
+        x[1], x[2] = np.maximum(start - x[0], 0.0), np.maximum(x[0] - start, 0.0)
+        x[1:] = np.minimum(0.5 * highs[1:], x[1:] + _AWAY * scale / np.maximum(costs[1:], 1e-6))
         lows, highs = np.where(free > 0, lows, x - 1.0), np.where(free > 0, highs, x + 1.0)
-        below, above = free * np.maximum(scale / (x - lows), costs), free * scale / (highs - x)
-        return Rows(lows, highs, costs, free, x, below, above, np.zeros(low.shape))
+        below, above = free * np.maximum(scale / (x - lows), slope), free * np.maximum(scale / (highs - x), -slope)
+        return Rows(lows, highs, costs, free, x, below, above, price)
 
     def residual(self, totals: F64) -> F64:
         """(N, T) by how much each row is out of balance where the sums are `totals` (N, T)."""

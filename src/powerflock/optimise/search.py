@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F64
+from powerflock.optimise.asks import Asked
 from powerflock.optimise.blocks import Block
 from powerflock.optimise.interior import length
-from powerflock.optimise.network import Network, symmetric
+from powerflock.optimise.network import symmetric
 from powerflock.optimise.rows import Rows
 from powerflock.optimise.site import Mapper
 
@@ -22,20 +23,25 @@ _BROKEN = 1e-4
 
 
 class Search:
-    """Homes in `blocks`, attached to nodes `place` (one for each block), and `rows` at nodes `at`, with prices."""
+    """Homes in `blocks` and what is asked of them together, from prices (R, T) in $ per kW on."""
 
     def __init__(
-        self, blocks: Sequence[Block], place: I64, network: Network, rows: Rows, at: I64, channels: int, mapper: Mapper
+        self, blocks: Sequence[Block], asked: Asked, price: F64, penalty: F64, scale: float, mapper: Mapper
     ) -> None:
-        self.blocks, self.place, self.network, self.rows, self.at = blocks, place, network, rows, at
-        self.channels, self.mapper = channels, mapper
-        self.bound, self.iterations = -np.inf, 0
+        self.blocks, self.network, self.at, self.mapper, self.asked = blocks, asked.network, asked.at, mapper, asked
+        self.place = np.array([block.group + asked.first for block in blocks], np.int64)
+        self.channels, self._channel = blocks[0].channels, asked.network.channel[asked.at]
+        totals = np.zeros((asked.network.parent.size, self.channels, price.shape[1]))
+        for node, block in zip(self.place.tolist(), blocks, strict=True):
+            totals[node] += block.totals()
+        start = asked.network.up(totals)[self.at, self._channel]
+        self.rows = Rows.of(asked.low_kw, asked.high_kw, asked.most_kw, penalty, start, price, scale)
+        self.bound, self.iterations, self._count = -np.inf, 0, 1.0
         self._first = self._second = 0.0
-        self._channel = network.channel[at]
 
     def seen(self) -> F64:
         """(N, K, T) the prices that homes at each node see, $ per kW."""
-        return self.network.down(self._spread(self.rows.price), self.channels)
+        return self.network.down(self.asked.spread(self.rows.price), self.channels)
 
     def run(self, tolerance: float, most: int) -> None:
         """Rounds until cost − bound is within `tolerance` of the cost, or they get nowhere, or `most`."""
@@ -76,7 +82,7 @@ class Search:
         for node in np.unique(self.place).tolist():
             slope[node] = symmetric(slope[node])
         theta = self.rows.stiffness()
-        self.network.factorise(slope, self._spread((1.0 / theta).sum(axis=0)))
+        self.network.factorise(slope, self.asked.spread((1.0 / theta).sum(axis=0)))
         gap = self.rows.residual(self.network.up(totals)[self.at, self._channel])
         if prove:
             self.bound = max(self.bound, float(sums[1]) + self.rows.bound())
@@ -125,11 +131,5 @@ class Search:
         rows.advance(move, rates, change, self._first, self._second)
 
     def _solve(self, steps: F64, own: F64) -> tuple[F64, F64]:
-        change, told = self.network.solve(steps, self._spread(own))
+        change, told = self.network.solve(steps, self.asked.spread(own))
         return change[self.at], told
-
-    def _spread(self, values: F64) -> F64:
-        """(N, T) by node of what is (rows, T) by row."""
-        spread = np.zeros((self.network.parent.size, values.shape[1]))
-        spread[self.at] = values
-        return spread

@@ -117,6 +117,21 @@ def test_prices_alone_make_homes_do_no_worse_than_the_bound() -> None:
     assert found.cost - lagrangian <= 1e-5 * scale
 
 
+def test_prices_of_a_moment_ago_are_a_start_that_saves_rounds_and_finds_the_same() -> None:
+    problems, groups, _ = flock(14, 60, 24, devices=False)
+    reserve = Reserve(np.full(24, 0.1 * float(problems.batteries.charge_limit_kw.sum())), np.zeros(24), 0.5)
+    before = coordinate(problems, groups, reserve=reserve, penalty_per_kwh=PENALTY)
+    later = dataclasses.replace(problems, net_load_kw=1.02 * problems.net_load_kw)
+    cold = coordinate(later, groups, reserve=reserve, penalty_per_kwh=PENALTY)
+    warm = coordinate(later, groups, reserve=reserve, penalty_per_kwh=PENALTY, start=before)
+    scale = max(1.0, abs(cold.cost))
+    assert warm.iterations < cold.iterations
+    assert max(warm.gap, cold.gap) <= 1e-4 * scale
+    assert max(warm.cost - warm.gap, cold.cost - cold.gap) <= min(warm.cost, cold.cost) + 1e-9 * scale
+    assert not warm.lower_kw.any()
+    assert not warm.lower_price_per_kw.any()
+
+
 def test_without_anything_asked_homes_do_what_they_would_alone_at_a_price_of_0() -> None:
     problems, groups, _ = flock(8, 9, 12, devices=False)
     free = dataclasses.replace(
