@@ -206,25 +206,23 @@ def lower(one: F64, one_count: int, other: F64, other_count: int, out: F64) -> i
 
 @kernel
 def restrict(curve: F64, count: int, left: float, right: float, slack: float, out: F64) -> int:
-    """The function on [left, right] only. A part that ends less than `slack` short of it is moved to its bound."""
-    end, beyond = 0, False
+    """The function on [left, right] only. What lies less than `slack` outside counts as on the bound.
+
+    So rounding loses neither a part that ends just short of a bound, nor the foot of a jump that belongs on it.
+    """
+    end = 0
     for index in range(count):
         x, y = curve[0, index], curve[1, index]
         joined = curve[2, index - 1] if index > 0 else 0.0
-        if x < left:
-            if x < left - slack or curve[2, index] == 1.0:
-                continue
-            x, joined = left, 0.0
-        elif joined == 1.0 and curve[0, index - 1] < left:
+        if x < left - slack:
+            continue
+        if joined == 1.0 and x >= left and curve[0, index - 1] < left - slack:
             end = add(out, end, left, line_at(curve, index - 1, left), 0.0)
-        if x > right:
-            if joined == 0.0 and x > right + slack:
-                break
-            y = line_at(curve, index - 1, right) if joined == 1.0 else y
-            x, beyond = right, True
-        end = add(out, end, x, y, joined)
-        if beyond:
+        if x > right + slack:
+            if joined == 1.0 and curve[0, index - 1] < right:
+                end = add(out, end, right, line_at(curve, index - 1, right), joined)
             break
+        end = add(out, end, min(max(x, left), right), y, joined)
     return end
 
 

@@ -100,6 +100,13 @@ def test_what_rounding_put_just_outside_its_bounds_is_kept() -> None:
     assert restrict(curve, 4, 1.0, 4.0, 0.0, out) == 2
 
 
+def test_the_foot_of_a_jump_that_rounding_put_just_outside_a_bound_counts_on_it() -> None:
+    curve = polyline([(0.0, 3.0), (1.0 - 1e-16, 1.0), (1.0 - 1e-16, 2.0), (4.0, 2.0), (4.0 + 1e-15, 0.0), (5.0, 4.0)])
+    out = room(curve)
+    count = restrict(curve, 6, 1.0, 4.0, 1e-9, out)
+    assert (value(out, count, 1.0), value(out, count, 2.0), value(out, count, 4.0)) == (1.0, 2.0, 0.0)
+
+
 def test_points_on_a_line_are_forgotten() -> None:
     one, other = polyline([(0.0, 0.0), (1.0, 1.0), (3.0, 3.0)]), polyline([(0.0, 5.0), (2.0, 5.0), (3.0, 5.0)])
     out = room(one, other)
