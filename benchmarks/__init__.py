@@ -11,6 +11,7 @@ BENCHMARKS = (
     "emhass",
     "peak",
     "policy",
+    "fleet",
     "end_to_end",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`."""

@@ -15,6 +15,7 @@ from benchmarks import (
     curves,
     emhass,
     end_to_end,
+    fleet,
     groups,
     peak,
     policy,
@@ -49,6 +50,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(peak, name, value)
     for name, value in (("QUICK_HOMES", 6), ("QUICK_EVALUATIONS", 20)):
         monkeypatch.setattr(policy, name, value)
+    monkeypatch.setattr(fleet, "QUICK_REFEREED", (6,))
+    monkeypatch.setattr(fleet, "QUICK_FLEETS", (12,))
     for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
         monkeypatch.setattr(end_to_end, name, value)
 

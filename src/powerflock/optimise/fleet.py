@@ -30,7 +30,7 @@ from powerflock.optimise.settle import FleetPlan, settle
 from powerflock.optimise.site import Mapper
 
 _ITERATIONS = 80
-_WARM = 0.01
+_WARM = 0.001
 """The scale to begin with where prices are known nearly."""
 _EXCESS = 1e-6
 """kW or kWh that a plan may miss a limit by: rounding."""
@@ -90,7 +90,7 @@ def coordinate(
     pieces = [each for bucket in buckets(problems, order) for each in _pieces(bucket, groups.group, block)]
     parts = list(mapper(begin, pieces))
     search = Search(parts, asked, price, penalty_per_kwh * problems.hours, scale, mapper)
-    search.run(0.25 * tolerance, _ITERATIONS)
+    search.run(0.5 * tolerance, _ITERATIONS)
     plan = settle(problems, parts, mapper)
     if plan.excess.max(initial=0.0) > _EXCESS:
         _refuse(problems, plan, mapper)
