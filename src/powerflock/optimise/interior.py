@@ -31,7 +31,7 @@ SOLVED, IMPOSSIBLE, STALLED = 0, 1, 2
 """A home's status: solved within tolerance; proven to have no plan; stopped by rounding or too many iterations."""
 SCALE = 0.05
 """Distance × multiplier to begin with, $."""
-_WIDE = 0.2
+_WIDE = 0.02
 """Distance × multiplier, $, from which a home that has to be centred comes: easier to reach than a smaller one."""
 _SHORT = 0.9995
 """The share of the way to the nearest bound that a step goes at most."""
@@ -71,10 +71,14 @@ def limit(point: F64, box: F64, move: F64, rate: F64) -> tuple[float, float]:
     steps, below_rate, above_rate = move.ravel(), rate[0].ravel(), rate[1].ravel()
     first = second = 0.0
     for i in range(x.size):
-        room = high[i] - x[i] if steps[i] > 0.0 else x[i] - low[i]
-        first = max(first, abs(steps[i]) / room)
+        space = high[i] - x[i] if steps[i] > 0.0 else x[i] - low[i]
+        if abs(steps[i]) > first * space:  # nearly always false: comparing is cheaper than dividing
+            first = abs(steps[i]) / space
         fixed = 1.0 - free[i]
-        second = max(second, -below_rate[i] / (lower[i] + fixed), -above_rate[i] / (upper[i] + fixed))
+        if -below_rate[i] > second * (lower[i] + fixed):
+            second = -below_rate[i] / (lower[i] + fixed)
+        if -above_rate[i] > second * (upper[i] + fixed):
+            second = -above_rate[i] / (upper[i] + fixed)
     return first, second
 
 
@@ -173,7 +177,7 @@ def centre(
         if broken < 1e-6 and max(first, second) < 0.5:
             if target == barrier:
                 break
-            target = max(barrier, 0.2 * target)
+            target = max(barrier, 0.05 * target)
         advance(point, force, move, rate, turn, min(1.0, 0.9 / first), min(1.0, 0.9 / second))
 
 
