@@ -6,21 +6,28 @@ statement. Cheap enough to run on every plan.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
 
 from powerflock.domain.arrays import F64
+from powerflock.domain.errors import UnsoundPlan
 from powerflock.optimise.problem import Batteries, SiteProblems, VaryingLimits
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule: the homes it concerns and by how much at worst."""
+    """One broken rule: the homes it concerns, by how much at worst in each of them, and in all."""
 
     rule: str
     homes: tuple[int, ...]
-    worst: float
+    excess: tuple[float, ...]
+
+    @property
+    def worst(self) -> float:
+        """The largest excess, in kW, kWh or a share of the cost; infinite where the plan is unknown (NaN)."""
+        return max(self.excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +82,21 @@ def stored_kwh(cells: Batteries, start_kwh: F64, power_kw: F64, hours: F64) -> F
 def check_plan(problems: SiteProblems, plan: F64 | Schedule, cost: F64, tolerance: float = 1e-6) -> list[Finding]:
     """The rules that `plan` or its claimed `cost` (S,) breaks by over `tolerance`; empty when sound.
 
-    `plan` is (S, T) battery power where there is nothing else to decide.
+    `plan` is (S, T) battery power where there is nothing else to decide. `tolerance` is a share of the broken limit,
+    of 1 kW, 1 kWh or 1 $ at least, so that rounding is not taken for a fault at large sites.
     """
     plan = plan if isinstance(plan, Schedule) else Schedule(plan)
     true_cost, stored = schedule_cost(problems, plan)
     net, limits = net_power(problems, plan), problems.limits or constant_limits(problems.batteries)
     excess = {
-        "import limit": net - limits.import_limit_kw,
-        "export limit": -net - limits.export_limit_kw,
-        "cost": np.abs(true_cost - cost)[:, None] / np.maximum(1.0, np.abs(cost))[:, None],
+        "import limit": (net - limits.import_limit_kw, limits.import_limit_kw),
+        "export limit": (-net - limits.export_limit_kw, limits.export_limit_kw),
+        "cost": (np.abs(true_cost - cost)[:, None] / np.maximum(1.0, np.abs(cost))[:, None], np.ones((cost.size, 1))),
     }
     excess |= _storage_excess(problems.batteries, limits, plan.battery_kw, stored)
     if plan.curtailed_kw is not None:
-        possible = 0.0 if problems.curtailable_kw is None else problems.curtailable_kw
-        excess["curtailment"] = np.maximum(plan.curtailed_kw - possible, -plan.curtailed_kw)
+        possible = np.zeros((cost.size, 1)) if problems.curtailable_kw is None else problems.curtailable_kw
+        excess["curtailment"] = (np.maximum(plan.curtailed_kw - possible, -plan.curtailed_kw), possible)
     findings = _found(excess, None, tolerance)
     devices = problems.devices
     if devices is not None and devices.home.size:
@@ -96,8 +104,20 @@ def check_plan(problems: SiteProblems, plan: F64 | Schedule, cost: F64, toleranc
         cells, device_limits = devices.batteries, devices.limits or constant_limits(devices.batteries)
         left = stored_kwh(cells, devices.stored_kwh, power, problems.hours)
         rules = _storage_excess(cells, device_limits, power, left)
-        findings += _found({f"device {rule}": amount for rule, amount in rules.items()}, devices.home, tolerance)
+        findings += _found({f"device {rule}": amounts for rule, amounts in rules.items()}, devices.home, tolerance)
     return findings
+
+
+def unsound_plans(
+    problems: SiteProblems, plan: F64 | Schedule, cost: F64, known: Container[int]
+) -> dict[int, UnsoundPlan]:  # fmt: skip
+    """The homes whose plan breaks a rule, with the first that it breaks, but for those already `known` to have none."""
+    found: dict[int, UnsoundPlan] = {}
+    for finding in check_plan(problems, plan, cost):
+        for home, excess in zip(finding.homes, finding.excess, strict=True):
+            if home not in known and home not in found:
+                found[home] = UnsoundPlan(f"home {home}: its plan breaks {finding.rule} by up to {excess:.3g}")
+    return found
 
 
 def constant_limits(cells: Batteries) -> VaryingLimits:
@@ -108,24 +128,30 @@ def constant_limits(cells: Batteries) -> VaryingLimits:
     )  # fmt: skip
 
 
-def _storage_excess(cells: Batteries, limits: VaryingLimits, power_kw: F64, stored: F64) -> dict[str, F64]:
-    """By how much each rule of a storage is broken, (N, T) or less."""
+def _storage_excess(
+    cells: Batteries, limits: VaryingLimits, power_kw: F64, stored: F64
+) -> dict[str, tuple[F64, F64]]:  # fmt: skip
+    """By how much each rule of a storage is broken, (N, T) or less, and the limit that it is about."""
     return {
-        "charge limit": power_kw - limits.charge_limit_kw,
-        "discharge limit": -power_kw - limits.discharge_limit_kw,
-        "reserve": limits.floor_kwh - stored,
-        "capacity": stored - limits.capacity_kwh,
-        "least charge": np.minimum(power_kw, cells.least_charge_kw[:, None] - power_kw),
-        "least discharge": np.minimum(-power_kw, cells.least_discharge_kw[:, None] + power_kw),
-    }
+        "charge limit": (power_kw - limits.charge_limit_kw, limits.charge_limit_kw),
+        "discharge limit": (-power_kw - limits.discharge_limit_kw, limits.discharge_limit_kw),
+        "reserve": (limits.floor_kwh - stored, limits.capacity_kwh),
+        "capacity": (stored - limits.capacity_kwh, limits.capacity_kwh),
+        "least charge": (np.minimum(power_kw, cells.least_charge_kw[:, None] - power_kw), limits.charge_limit_kw),
+        "least discharge": (
+            np.minimum(-power_kw, cells.least_discharge_kw[:, None] + power_kw), limits.discharge_limit_kw
+        ),
+    }  # fmt: skip
 
 
-def _found(excess: dict[str, F64], home: np.ndarray | None, tolerance: float) -> list[Finding]:
+def _found(excess: dict[str, tuple[F64, F64]], home: np.ndarray | None, tolerance: float) -> list[Finding]:
     findings = []
-    for rule, amount in excess.items():
-        worst = np.where(np.isnan(amount), np.inf, amount).max(axis=1)
-        bad = np.flatnonzero(worst > tolerance)
+    for rule, (amount, limit) in excess.items():
+        worst = np.where(np.isnan(amount), np.inf, amount).max(axis=1, initial=-np.inf)
+        bad = np.flatnonzero(worst > tolerance * np.maximum(1.0, limit.max(axis=1, initial=0.0)))
         if bad.size:
-            owners = bad if home is None else np.unique(home[bad])
-            findings.append(Finding(rule, tuple(int(owner) for owner in owners), float(worst.max())))
+            owners, of = (bad, np.arange(bad.size)) if home is None else np.unique(home[bad], return_inverse=True)
+            by_owner = np.zeros(owners.size)
+            np.maximum.at(by_owner, of, worst[bad])
+            findings.append(Finding(rule, tuple(owners.tolist()), tuple(by_owner.tolist())))
     return findings

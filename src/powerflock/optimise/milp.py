@@ -15,9 +15,10 @@ from powerflock.domain.arrays import F64, I32, Bools
 from powerflock.domain.errors import Infeasible
 from powerflock.optimise.check import constant_limits
 from powerflock.optimise.linear import INFINITE, Programme
-from powerflock.optimise.problem import Devices, SiteProblems
+from powerflock.optimise.problem import Batteries, Devices, SiteProblems
 
-_AT_ONCE_KW = 1e-6
+_AT_ONCE_RATIO = 1e-6
+"""Charging and discharging at once below this share of the storage's limit (of 1 kW at least) is HiGHS's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def _attempt(problems: SiteProblems, home: int, directed: Bools) -> HomeSchedule
         model.require(-INFINITE, 0.0, (bought, 1.0), (buying, -most_in))
         model.require(-INFINITE, most_out, (sold, 1.0), (buying, most_out))
     dark = model.add(steps, 0.0, 0.0 if problems.curtailable_kw is None else problems.curtailable_kw[home])
-    powers = [_storage(model, cell, hours, directed) for cell in _storages(problems, home)]
+    storages = _storages(problems, home)
+    powers = [_storage(model, cell, hours, directed) for cell in storages]
     balance = [term for charge, discharge in powers for term in ((charge, -1.0), (discharge, 1.0))]
     net = problems.net_load_kw[home]
     model.require(net, net, (bought, 1.0), (sold, -1.0), (dark, -1.0), *balance)
@@ -62,10 +64,19 @@ def _attempt(problems: SiteProblems, home: int, directed: Bools) -> HomeSchedule
         found = model.solve()
     except Infeasible:
         return None
-    if any((np.minimum(found.x[charge], found.x[discharge]) > _AT_ONCE_KW).any() for charge, discharge in powers):
+    pairs = [(found.x[charge], found.x[discharge]) for charge, discharge in powers]
+    if any(_burns(cell.batteries, *pair) for cell, pair in zip(storages, pairs, strict=True)):
         return None
-    power = np.array([found.x[charge] - found.x[discharge] for charge, discharge in powers])
+    power = np.array([charge - discharge for charge, discharge in pairs])
     return HomeSchedule(power[0], power[1:], found.x[dark], found.gap)
+
+
+def _burns(cell: Batteries, charge_kw: F64, discharge_kw: F64) -> bool:
+    """Whether a storage, a single row, gets rid of energy by both at once; one without losses cannot: they cancel."""
+    if cell.charge_efficiency_ratio[0] * cell.discharge_efficiency_ratio[0] >= 1.0:
+        return False
+    most = max(1.0, float(cell.charge_limit_kw[0]), float(cell.discharge_limit_kw[0]))
+    return bool((np.minimum(charge_kw, discharge_kw) > _AT_ONCE_RATIO * most).any())
 
 
 def _storages(problems: SiteProblems, home: int) -> list[Devices]:

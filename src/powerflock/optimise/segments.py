@@ -11,6 +11,8 @@ from powerflock.domain.arrays import F64
 
 SEGMENTS = 4
 """Most slopes an interval can have: the bill has three with curtailment, and the battery's losses split one of them."""
+SLACK_KW = 1e-9
+"""What rounding may put between two limits that are the same power."""
 
 
 @kernel
@@ -25,8 +27,9 @@ def interval_segments(
     From the top: charging on bought power; then charging on surplus solar, or discharging into the own load;
     then discharging into the grid. Written without branches: which pieces exist is as good as random to a processor.
     """
-    if high < low:
+    if high < low - SLACK_KW * (1.0 + abs(net_kw)):
         return -1, 0.0, 0.0, 0.0
+    low = min(low, high)
     upper = min(max(0.0, -net_kw, low), high)
     lower = min(max(min(0.0, -net_kw), low), upper)
     surplus = net_kw < 0.0
@@ -84,8 +87,9 @@ def curtailable_segments(
     out: float, wear: float, import_limit_kw: float, export_limit_kw: float, slope: F64, length: F64,
 ) -> tuple[int, float, float, float]:  # fmt: skip
     """As `interval_segments`, with up to `curtailable_kw` of solar to switch off."""
-    if high < low:
+    if high < low - SLACK_KW * (1.0 + abs(net_kw)):
         return -1, 0.0, 0.0, 0.0
+    low = min(low, high)
     upper, lower, top, middle, bottom = bill_edges(net_kw, buy, sell, curtailable_kw, import_limit_kw, export_limit_kw)
     first, count = high, 0
     for piece in range(SEGMENTS):

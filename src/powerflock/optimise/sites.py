@@ -14,8 +14,8 @@ from enum import IntEnum
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64, U8, Bools
-from powerflock.domain.errors import Infeasible, NotConvex, PowerflockError, UnsoundPlan
-from powerflock.optimise.check import Schedule, check_plan, schedule_cost
+from powerflock.domain.errors import Infeasible, NotConvex, PowerflockError
+from powerflock.optimise.check import Schedule, schedule_cost, unsound_plans
 from powerflock.optimise.coupled import solve_coupled
 from powerflock.optimise.envelope import solve_envelope
 from powerflock.optimise.faults import faults
@@ -118,7 +118,7 @@ class _Board:
         left = np.setdiff1d(homes, relaxed)
         if relaxed.size:
             found = solve_coupled(problems, relaxed, mapper=mapper)
-            good = found.gap <= GAP_RATIO * np.maximum(1.0, np.abs(found.cost))
+            good = np.isfinite(found.cost) & (found.gap <= GAP_RATIO * np.maximum(1.0, np.abs(found.cost)))
             rows = np.isin(devices.home, relaxed[good])
             assert self.device_kw is not None
             self.device_kw[rows] = found.device_kw[rows]
@@ -161,11 +161,7 @@ class _Board:
         """The plans, without those that the independent checker finds wrong."""
         schedule = Schedule(self.battery_kw, self.device_kw, self.curtailed_kw)
         cost = schedule_cost(self.problems, schedule)[0]
-        for finding in check_plan(self.problems, schedule, cost):
-            for home in set(finding.homes) - set(self.errors):
-                self.errors[home] = UnsoundPlan(
-                    f"home {home}: its plan breaks {finding.rule} by up to {finding.worst:.3g}"
-                )
+        self.errors |= unsound_plans(self.problems, schedule, cost, self.errors)
         bad = list(self.errors)
         cost[bad] = self.gap[bad] = self.battery_kw[bad] = np.nan
         self.method[bad] = Method.NONE

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from powerflock.domain.arrays import Bools
-from powerflock.domain.errors import PowerflockError, UnsoundPlan
-from powerflock.optimise.check import check_plan
+from powerflock.domain.errors import PowerflockError
+from powerflock.optimise.check import unsound_plans
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import Mapper, Plans, ValueFunctions, solve_each
 from powerflock.plant.policies import PolicyBatch
@@ -48,11 +48,8 @@ class Plan:
 def solve_checked(problems: SiteProblems, keep: int, mapper: Mapper) -> Plans:
     """As `solve_each`; a plan in which the independent checker finds something wrong is an error too."""
     plans = solve_each(problems, keep, mapper)
-    errors: dict[int, PowerflockError] = dict(plans.errors)
-    for finding in check_plan(problems, plans.battery_kw, plans.cost):
-        for home in set(finding.homes) - set(errors):
-            errors[home] = UnsoundPlan(f"home {home}: its plan breaks {finding.rule} by up to {finding.worst:.3g}")
-    return replace(plans, errors=errors)
+    unsound = unsound_plans(problems, plans.battery_kw, plans.cost, plans.errors)
+    return replace(plans, errors={**plans.errors, **unsound})
 
 
 def _padded(values: ValueFunctions, sites: int) -> ValueFunctions:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.highs_reference import changing_problems, optimal_cost, random_problems
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.check import Schedule, check_plan
-from powerflock.optimise.problem import SiteProblems
+from powerflock.optimise.problem import Batteries, SiteProblems
 from powerflock.optimise.segments import ramp_change
 from powerflock.optimise.site import lowest_convex_price, solve, solve_each
 
@@ -127,6 +127,19 @@ def test_a_connection_limit_below_the_load_is_infeasible_by_name() -> None:
         solve(dataclasses.replace(problems, batteries=tight, net_load_kw=np.ones((3, 6))))
 
 
+def test_limits_that_leave_just_one_power_are_kept_however_their_difference_rounds() -> None:
+    """0.3 kW of surplus, 0.2 kW may leave, 0.1 kW can be charged: 0.3 − 0.2 is more than 0.1 in floating point."""
+    cells = Batteries.of(1, capacity_kwh=5, charge_limit_kw=0.1, discharge_limit_kw=0.2, export_limit_kw=0.2)
+    for curtailable_kw in (None, 0.0):
+        problems = SiteProblems.of(
+            cells, [[0.1 * 3 * -1.0]], hours=0.5, import_per_kwh=0.3, export_per_kwh=0.1, stored_kwh=2.0,
+            curtailable_kw=curtailable_kw,
+        )  # fmt: skip
+        plans = solve(problems)
+        assert plans.battery_kw[0, 0] == pytest.approx(0.1)
+        assert check_plan(problems, plans.battery_kw, plans.cost) == []
+
+
 def _with(problems: SiteProblems, field: str, value: float) -> SiteProblems:
     if hasattr(problems.batteries, field):
         column = getattr(problems.batteries, field).copy()
@@ -154,6 +167,19 @@ def test_wrong_shapes_name_the_column() -> None:
     problems = random_problems(1, 5, 6)
     with pytest.raises(InvalidInput, match="shape of coordination_per_kwh"):
         solve(dataclasses.replace(problems, coordination_per_kwh=np.zeros(5)))
+
+
+def test_the_checker_takes_rounding_at_a_large_site_for_what_it_is_and_a_watt_too_much_at_a_small_one() -> None:
+    for size, sound in ((1e5, True), (1.0, False)):
+        cells = Batteries.of(
+            1, capacity_kwh=10 * size, charge_limit_kw=size, discharge_limit_kw=size, import_limit_kw=2 * size
+        )  # fmt: skip
+        problems = SiteProblems.of(
+            cells, np.zeros((1, 4)), hours=1, import_per_kwh=0.0, export_per_kwh=0.0, stored_kwh=2 * size,
+        )  # fmt: skip
+        power = np.full((1, 4), size + 1e-3)
+        findings = check_plan(problems, power, 0.02 * 4 * power[:, 0])
+        assert [finding.rule for finding in findings] == ([] if sound else ["charge limit"])
 
 
 def test_the_checker_sees_a_plan_that_cheats() -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.highs_reference import random_problems
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F64, I64
 from powerflock.domain.errors import Infeasible, UnsoundPlan
 from powerflock.optimise import sites
 from powerflock.optimise.check import Schedule, check_plan, schedule_cost
+from powerflock.optimise.coupled import CoupledPlans, solve_coupled
 from powerflock.optimise.milp import solve_milp
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems
 from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
-from powerflock.optimise.site import Plans, solve
+from powerflock.optimise.site import Plans, solve, solve_each
 from powerflock.optimise.sites import Method, plan_sites
 
 STEPS = 24
@@ -148,3 +149,55 @@ def test_a_solver_that_cheats_is_caught_before_its_plan_leaves(monkeypatch: pyte
     assert set(plans.errors) == {2}
     assert isinstance(plans.errors[2], UnsoundPlan)
     assert "charge limit" in str(plans.errors[2]) or "import limit" in str(plans.errors[2])
+
+
+def test_a_storage_without_losses_is_planned_though_both_directions_at_once_would_cost_it_nothing() -> None:
+    """HiGHS may answer with both, which cancel; in the last interval energy is free, so nothing else decides."""
+    battery = Batteries.of(
+        1, capacity_kwh=9.8, floor_kwh=1.96, charge_limit_kw=2.5, discharge_limit_kw=10, wear_per_kwh=0,
+        charge_efficiency_ratio=1, discharge_efficiency_ratio=1, import_limit_kw=8,
+    )  # fmt: skip
+    second = Batteries.of(
+        1, capacity_kwh=20, charge_limit_kw=7, discharge_limit_kw=7, wear_per_kwh=0, charge_efficiency_ratio=0.92,
+        discharge_efficiency_ratio=0.92,
+    )  # fmt: skip
+    problems = SiteProblems.of(
+        battery, [[2.7, 1.9, 4.0]], hours=1, import_per_kwh=[-1.2, -0.2, 0], export_per_kwh=[-1.3, 0, 0],
+        stored_kwh=5.88, terminal_per_kwh=-0.05, devices=Devices.of(0, second, stored_kwh=2.7),
+    )  # fmt: skip
+    plans = plan_sites(problems)
+    assert not plans.errors
+    assert Method(int(plans.method[0])) is Method.MIXED_INTEGER
+
+
+def test_a_home_that_the_interior_point_gives_up_gets_its_plan_as_a_mixed_integer_programme(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def give_up(problems: SiteProblems, homes: I64, **options: object) -> CoupledPlans:
+        plans = solve_coupled(problems, homes)
+        nothing = np.full(homes.size, np.inf)
+        return dataclasses.replace(plans, cost=nothing, gap=nothing, battery_kw=np.full_like(plans.battery_kw, np.nan))
+
+    problems = _problems(3, 3, _cars(1, [0, 1, 2], discharge_kw=5.0))
+    problems = dataclasses.replace(problems, export_per_kwh=problems.export_per_kwh - 0.01)
+    expected = plan_sites(problems)
+    assert Method.COUPLED in expected.method
+    monkeypatch.setattr(sites, "solve_coupled", give_up)
+    plans = plan_sites(problems)
+    assert not plans.errors
+    assert Method.COUPLED not in plans.method
+    np.testing.assert_allclose(plans.cost, expected.cost, rtol=2e-6, atol=2e-6)
+
+
+def test_a_refused_home_hears_of_its_own_excess_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cheat(problems: SiteProblems, **options: object) -> Plans:
+        plans = solve_each(problems)
+        plans.battery_kw[2, 5] += 50.0
+        return plans
+
+    monkeypatch.setattr(sites, "solve_each", cheat)
+    problems = _problems(1, 4)
+    problems.net_load_kw[0, 0] = np.nan
+    errors = plan_sites(problems).errors
+    assert "net_load_kw" in str(errors.pop(0))
+    assert [error for error in errors.values() if isinstance(error, UnsoundPlan) and "inf" not in str(error)]
