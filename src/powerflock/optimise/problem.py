@@ -201,7 +201,7 @@ class SiteProblems:
         import_per_kwh: Values,
         export_per_kwh: Values,
         stored_kwh: Values,
-        tariff: Values = 0,
+        tariff: Values | None = None,
         coordination_per_kwh: Values = 0.0,
         terminal_per_kwh: Values = 0.0,
         limits: VaryingLimits | None = None,
@@ -211,19 +211,23 @@ class SiteProblems:
         """The problem from (S, T) net load and columns that may be one number, a sequence or any array of numbers.
 
         `import_per_kwh` and `export_per_kwh` are one number, (T,) for all homes or (K, T) for K tariffs, of which
-        `tariff` chooses. Raises `InvalidInput` where a column does not fit; `solve` checks the values.
+        `tariff` chooses: needed where K > 1. Prices of their own for all homes: `tariff=range(S)`.
+        Raises `InvalidInput` where a column does not fit; `solve` checks the values.
         """
-        shape = np.shape(net_load_kw)
+        shape = numbers("net_load_kw", net_load_kw).shape
         if len(shape) != 2:
             raise InvalidInput("shape of net_load_kw", shape, "must be (homes, intervals)")
         homes, intervals = shape
-        tariffs = max(np.atleast_2d(np.asarray(prices)).shape[0] for prices in (import_per_kwh, export_per_kwh))
+        tables = (numbers("import_per_kwh", import_per_kwh), numbers("export_per_kwh", export_per_kwh))
+        tariffs = max(np.atleast_2d(prices).shape[0] for prices in tables)
+        if tariff is None and tariffs > 1:
+            raise InvalidInput("tariff", "none", f"must say which of the {tariffs} tariffs each home has")
         return SiteProblems(
             column("hours", hours, (intervals,)),
             column("net_load_kw", net_load_kw, shape),
             column("import_per_kwh", import_per_kwh, (tariffs, intervals)),
             column("export_per_kwh", export_per_kwh, (tariffs, intervals)),
-            whole("tariff", tariff, homes),
+            whole("tariff", 0 if tariff is None else tariff, homes),
             column("coordination_per_kwh", coordination_per_kwh, (intervals,)),
             column("terminal_per_kwh", terminal_per_kwh, (homes,)),
             column("stored_kwh", stored_kwh, (homes,)),
@@ -273,12 +277,17 @@ def _stacked(first: Table, second: Table) -> Table:
     return type(first)(*(np.concatenate(pair) for pair in columns))
 
 
-def column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
-    """`values` as a float64 array of its own of `shape`."""
+def numbers(name: str, values: Values) -> F64:
+    """`values` as float64, of whatever shape."""
     try:
-        given = np.asarray(values, np.float64)
+        return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInput(name, str(values)[:60], "must be a number or numbers") from error
+
+
+def column(name: str, values: Values, shape: tuple[int, ...]) -> F64:
+    """`values` as a float64 array of its own of `shape`."""
+    given = numbers(name, values)
     try:
         return np.array(np.broadcast_to(given, shape), order="C")
     except ValueError as error:

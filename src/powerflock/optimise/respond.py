@@ -15,6 +15,7 @@ import numpy as np
 from powerflock.curve.jit import kernel
 from powerflock.curve.slopes import value_at
 from powerflock.domain.arrays import F64, I32
+from powerflock.domain.errors import InvalidInput
 from powerflock.optimise.problem import Batteries, SiteProblems
 from powerflock.optimise.segments import bill_edges, curtailed, power_of
 from powerflock.optimise.site import ValueFunctions
@@ -143,7 +144,8 @@ def _value_block(left: F64, base: F64, count: I32, slope: F64, length: F64, stor
 def answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F64:
     """Optimal battery power, (S, P) kW, at ascending coordination `prices`: (P,) for all, or (S, P) home by home.
 
-    `values` holds the value functions and `step` says which of them is the one at the end of the moment.
+    `values` holds the value functions and `step` says which of them is the one at the end of the moment. NaN for homes
+    without a plan, or whose load or energy is unknown. `InvalidInput` where prices do not ascend or homes do not match.
     """
     return _answers(moment, values, step, prices)[0]
 
@@ -156,9 +158,10 @@ def offers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> F6
 
 
 def _answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> tuple[F64, F64 | None]:
-    """(S, P) battery power and solar switched off, None where none may be."""
+    """(S, P) battery power and solar switched off, None where none may be; NaN where a home or its state is unknown."""
     homes = moment.net_load_kw.size
     table = np.ascontiguousarray(np.atleast_2d(prices), dtype=np.float64)
+    _check_moment(moment, values, step, table)
     answer = np.empty((homes, table.shape[1]))
     cells, left, count = moment.batteries.stacked(), values.left[:, step], values.count[:, step]
     slope, length = values.slope[:, step], values.length[:, step]
@@ -167,13 +170,32 @@ def _answers(moment: Moment, values: ValueFunctions, step: int, prices: F64) -> 
             moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.stored_kwh, cells,
             left, count, slope, length, table, answer,
         )  # fmt: skip
+        answer[np.isnan(left + moment.stored_kwh)] = np.nan
         return answer, None
     dark = np.empty_like(answer)
     _curtailing_block(
         moment.hours, moment.net_load_kw, moment.import_per_kwh, moment.export_per_kwh, moment.curtailable_kw,
         moment.stored_kwh, cells, left, count, slope, length, table, answer, dark,
     )  # fmt: skip
+    unknown = np.isnan(left + moment.stored_kwh)
+    answer[unknown] = dark[unknown] = np.nan
     return answer, dark
+
+
+def _check_moment(moment: Moment, values: ValueFunctions, step: int, table: F64) -> None:
+    """Refuse what the kernels, which check no bounds, would read wrongly."""
+    homes, steps = values.left.shape
+    if not 0 <= step < steps:
+        raise InvalidInput(
+            "step", step, f"must be one of the {steps} value functions kept", "Solve with a larger `keep`."
+        )
+    sizes = {np.shape(moment.net_load_kw), np.shape(moment.stored_kwh), moment.batteries.capacity_kwh.shape}
+    if sizes != {(homes,)}:
+        raise InvalidInput("homes of the moment", sorted(sizes), f"must be the {homes} of the value functions")
+    if table.ndim != 2 or table.shape[0] not in {1, homes}:
+        raise InvalidInput("shape of prices", table.shape, f"must be one row for all, or {homes} rows")
+    if not (table[:, 1:] >= table[:, :-1]).all() or np.isnan(table).any():
+        raise InvalidInput("prices", table[0, :5].tolist(), "must ascend and none may be NaN")
 
 
 def value(values: ValueFunctions, step: int, stored_kwh: F64) -> F64:

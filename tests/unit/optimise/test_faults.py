@@ -107,3 +107,23 @@ def test_what_concerns_all_homes_is_refused_for_all() -> None:
     narrow = VaryingLimits.of(problems.batteries, 5)
     with pytest.raises(InvalidInput, match=r"shape of limits.charge_limit_kw"):
         faults(dataclasses.replace(problems, limits=narrow))
+
+
+def test_prices_of_several_tariffs_need_to_be_told_which_home_has_which() -> None:
+    def problems(tariff: list[int] | None) -> SiteProblems:
+        cells = Batteries.of(2, capacity_kwh=10, charge_limit_kw=5, discharge_limit_kw=5)
+        return SiteProblems.of(
+            cells, np.ones((2, 3)), hours=1, import_per_kwh=[[0.1] * 3, [0.5] * 3], export_per_kwh=0, stored_kwh=2,
+            tariff=tariff,
+        )  # fmt: skip
+
+    with pytest.raises(InvalidInput, match=r"tariff is 'none'; must say which of the 2"):
+        problems(None)
+    cheap, dear = solve_each(problems([0, 1])).cost
+    assert cheap < dear
+
+
+def test_rows_of_different_length_are_refused_by_name() -> None:
+    cells = Batteries.of(2, capacity_kwh=10, charge_limit_kw=5, discharge_limit_kw=5)
+    with pytest.raises(InvalidInput, match="net_load_kw"):
+        SiteProblems.of(cells, [[1.0, 2.0], [1.0]], hours=1, import_per_kwh=0.1, export_per_kwh=0, stored_kwh=2)

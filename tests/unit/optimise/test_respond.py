@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.highs_reference import changing_problems, random_problems
 from powerflock.curve.grid import PRICE_GRID, price_for, read_at
 from powerflock.domain.arrays import F64
+from powerflock.domain.errors import InvalidInput
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.site import Plans, lowest_convex_price, solve, solve_each
@@ -170,3 +171,24 @@ def test_members_powers_add_up_to_the_groups_target_exactly() -> None:
         target = total[-1] + share * (total[0] - total[-1])
         setpoints = read_at(curves, price_for(total, target))
         assert setpoints.sum() == pytest.approx(target, abs=1e-8)
+
+
+def test_a_home_without_a_plan_or_whose_energy_is_unknown_offers_nothing_that_could_be_taken_for_an_answer() -> None:
+    problems = random_problems(2, 6, 8)
+    problems.net_load_kw[2, 5] = np.nan
+    plans, stored = solve_each(problems), problems.stored_kwh.copy()
+    stored[4] = np.nan
+    curves = offers(Moment.of(problems, 0, stored), plans.values, 1, PRICE_GRID)
+    assert np.isnan(curves).all(axis=1).tolist() == [False, False, True, False, True, False]
+
+
+def test_prices_and_moments_that_do_not_fit_are_refused_by_name() -> None:
+    problems = random_problems(2, 6, 8)
+    plans, moment = solve(problems), Moment.of(problems)
+    for prices in (PRICE_GRID[::-1], np.array([0.0, np.nan]), np.zeros((4, 3))):
+        with pytest.raises(InvalidInput, match="prices"):
+            offers(moment, plans.values, 1, prices)
+    with pytest.raises(InvalidInput, match=r"step is 2.*keep"):
+        offers(moment, plans.values, 2, PRICE_GRID)
+    with pytest.raises(InvalidInput, match="homes of the moment"):
+        offers(Moment.of(problems, 0, problems.stored_kwh[:2]), plans.values, 1, PRICE_GRID)
