@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import accumulate, chain, groupby, islice
-from math import isnan
+from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from powerflock.domain.clock import MICROS_PER_HOUR
@@ -114,7 +114,12 @@ class Policy:
         """Some 200 bytes for a day of half-hours, 1 kB for one of five minutes.
 
         Levels are rounded to 0.1 Wh and efficiencies to a millionth: at most some $1e-4 a day. Times are exact.
+        Raises `InvalidInput` where `from_bytes` would refuse it: too long, or levels that are unknown or out of order.
         """
+        if not 1 <= len(self.levels) <= MAX_INTERVALS:
+            raise InvalidInput("policy's intervals", len(self.levels), f"must be 1 to {MAX_INTERVALS}", "Cut `levels`.")
+        if not all(map(_in_order, self.levels)):
+            raise InvalidInput("policy's levels", "out of order", "must be finite, 0 or more, buy ≤ keep, use ≤ sell")
         lengths = [end - begin for begin, end in zip(self.bounds_us, self.bounds_us[1:], strict=False)]
         runs = [(length, len(list(run))) for length, run in groupby(lengths)]
         ratios = self.charge_efficiency_ratio, self.discharge_efficiency_ratio
@@ -144,9 +149,15 @@ class Policy:
                 "policy", payload[:16], f"must be a whole policy: {error}", "Ask for it again."
             ) from error
         levels = tuple(map(Levels._make, zip(*columns, strict=True)))
-        if not all(0.0 <= low <= keep <= high and low <= use <= high for low, keep, use, high in levels):
+        if not all(map(_in_order, levels)):
             raise InvalidInput("policy", payload[:16], "must have levels in the order buy ≤ keep, use ≤ sell")
         return Policy(tuple(accumulate(lengths, initial=_within(start, 0, 1 << 62))), levels, into, out, Basis(basis))
+
+
+def _in_order(levels: Levels) -> bool:
+    """Whether levels make sense once they are rounded to tenths of Wh; unknown ones do not."""
+    buy, keep, use, sell = levels
+    return -0.5 / _STEPS_PER_KWH < buy <= keep <= sell < inf and buy <= use <= sell
 
 
 def _opened(payload: bytes) -> tuple[int, bytes]:

@@ -141,3 +141,17 @@ def test_an_edge_needs_neither_numba_nor_numpy_for_it() -> None:
     code = "import sys, powerflock.domain.policy; print([name for name in ('numba', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_no_edge_would_take_is_refused_before_it_is_sent() -> None:
+    good = Levels(1.0, 2.0, 1.0, 3.0)
+    bounds = tuple(range(0, 4098 * 300_000_000, 300_000_000))
+    with pytest.raises(InvalidInput, match="intervals is 4097"):
+        Policy(bounds, (good,) * 4097, 0.9, 0.9, Basis.OWNER).to_bytes()
+    for bad in (
+        good._replace(keep_kwh=float("nan")),
+        good._replace(buy_kwh=-1.0),
+        good._replace(sell_kwh=float("inf")),
+    ):
+        with pytest.raises(InvalidInput, match="levels"):
+            Policy(bounds[:2], (bad,), 0.9, 0.9, Basis.OWNER).to_bytes()
