@@ -26,3 +26,13 @@ def kernel(function: F) -> F:
     if not COMPILED:
         return function
     return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: F) -> F:
+    """As `kernel`, laid into its callers when these are compiled: what they pass as a number is then a constant.
+
+    Loops over a few storages or channels unroll, which halves their time; worth its longer compilation only there.
+    """
+    if not COMPILED:
+        return function
+    return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))

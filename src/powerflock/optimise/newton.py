@@ -6,7 +6,7 @@ and channels are as there. Must not know barriers, boxes or groups.
 
 from __future__ import annotations
 
-from powerflock.curve.jit import kernel
+from powerflock.curve.jit import inlined, kernel
 from powerflock.domain.arrays import F64
 
 
@@ -20,9 +20,23 @@ def step(
     `move` (T, V) receives the step, `force` (T, D) the change of the dynamics' multipliers, `answer` (K, T) the
     channels' steps; `work` (T + 2, P) is scratch.
     """
-    _backward(hours, rates, theta, grad, gap, prices, duration, fac, cur, work)
-    _forward(hours, rates, theta, grad, gap, fac, work, duration, move, answer)
-    steps, storages, channels = hours.size, rates.shape[0], prices.shape[0]
+    if rates.shape[0] == 1 and prices.shape[0] == 2:  # a battery and a reserve, as most: unrolled
+        _step(hours, rates, theta, grad, gap, prices, duration, 1, 2, fac, cur, work, move, force, answer)
+    else:
+        _step(
+            hours, rates, theta, grad, gap, prices, duration, rates.shape[0], prices.shape[0], fac, cur, work, move,
+            force, answer,
+        )  # fmt: skip
+
+
+@inlined
+def _step(
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, storages: int,
+    channels: int, fac: F64, cur: F64, work: F64, move: F64, force: F64, answer: F64,
+) -> None:  # fmt: skip
+    _backward(hours, rates, theta, grad, gap, prices, duration, storages, channels, fac, cur, work)
+    _forward(hours, rates, theta, grad, gap, storages, channels, fac, work, duration, move, answer)
+    steps = hours.size
     for t in range(steps - 1, -1, -1):
         for d in range(storages):
             s = 2 * storages + d
@@ -41,8 +55,20 @@ def respond(
     work: F64, answer: F64,
 ) -> None:  # fmt: skip
     """The channels' steps only, added to `answer` (K, T); the rest as in `step`."""
-    _backward(hours, rates, theta, grad, gap, prices, duration, fac, cur, work)
-    storages, channels = rates.shape[0], prices.shape[0]
+    if rates.shape[0] == 1 and prices.shape[0] == 2:
+        _respond(hours, rates, theta, grad, gap, prices, duration, 1, 2, fac, cur, work, answer)
+    else:
+        _respond(
+            hours, rates, theta, grad, gap, prices, duration, rates.shape[0], prices.shape[0], fac, cur, work, answer
+        )
+
+
+@inlined
+def _respond(
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, storages: int,
+    channels: int, fac: F64, cur: F64, work: F64, answer: F64,
+) -> None:  # fmt: skip
+    _backward(hours, rates, theta, grad, gap, prices, duration, storages, channels, fac, cur, work)
     first, size = channels, channels + 2 * storages
     before, after = work[hours.size], work[hours.size + 1]
     before[:] = 0.0
@@ -65,12 +91,13 @@ def respond(
             answer[k, t] += p[k]
 
 
-@kernel
+@inlined
 def _backward(
-    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, fac: F64, cur: F64, work: F64
-) -> None:
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, prices: F64, duration: float, storages: int,
+    channels: int, fac: F64, cur: F64, work: F64,
+) -> None:  # fmt: skip
     """The pivots' own steps, were the energy stored before unchanged, into `work` (T + 2, P), the last rows too."""
-    steps, storages, channels = hours.size, rates.shape[0], prices.shape[0]
+    steps = hours.size
     first, size = channels, channels + 2 * storages
     q = work[steps]
     q[:] = 0.0
@@ -116,13 +143,12 @@ def _backward(
             p[i] *= a[i, i]
 
 
-@kernel
+@inlined
 def _forward(
-    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, fac: F64, work: F64, duration: float, move: F64,
-    answer: F64,
+    hours: F64, rates: F64, theta: F64, grad: F64, gap: F64, storages: int, channels: int, fac: F64, work: F64,
+    duration: float, move: F64, answer: F64,
 ) -> None:  # fmt: skip
     """Follow the energies from the start: every column's step."""
-    storages, channels = rates.shape[0], answer.shape[0]
     first, size = channels, channels + 2 * storages
     for t in range(hours.size):
         th, g, rho, a, p, m = theta[t], grad[t], gap[t], fac[t], work[t], move[t]

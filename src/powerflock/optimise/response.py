@@ -6,7 +6,7 @@ the home does later; what it does to intervals before follows by symmetry. Must 
 
 from __future__ import annotations
 
-from powerflock.curve.jit import kernel
+from powerflock.curve.jit import inlined, kernel
 from powerflock.domain.arrays import F64
 
 
@@ -17,7 +17,17 @@ def add_response(hours: F64, rates: F64, theta: F64, fac: F64, cur: F64, channel
     `work` (D, K·T + 2·D + K) is scratch: how each storage's energy answers to all prices so far, its compliance, how
     the channels answer to it, and D more.
     """
-    steps, storages = hours.size, rates.shape[0]
+    if rates.shape[0] == 1 and channels == 2:  # a battery and a reserve, as most: unrolled
+        _add_response(hours, rates, theta, fac, cur, 1, 2, work, slope)
+    else:
+        _add_response(hours, rates, theta, fac, cur, rates.shape[0], channels, work, slope)
+
+
+@inlined
+def _add_response(
+    hours: F64, rates: F64, theta: F64, fac: F64, cur: F64, storages: int, channels: int, work: F64, slope: F64
+) -> None:  # fmt: skip
+    steps = hours.size
     spread = channels * steps
     spare = spread + storages
     for d in range(storages):
@@ -38,10 +48,10 @@ def add_response(hours: F64, rates: F64, theta: F64, fac: F64, cur: F64, channel
                     for j in range(storages):
                         value += work[d, spare + k] * work[d, spread + j] * work[j, spare + other]
                 row[channels * t + other] += value
-        _carry(hours[t], rates, theta[t], a, cur[t], t, steps, channels, work)
+        _carry(hours[t], rates, theta[t], a, cur[t], t, steps, storages, channels, work)
 
 
-@kernel
+@inlined
 def _channels(theta: F64, a: F64, storages: int, channels: int, work: F64, spare: int) -> None:
     """How each channel answers to the energies stored before, into `work` (D, …) from column `spare` on."""
     first, size = channels, channels + 2 * storages
@@ -56,7 +66,7 @@ def _channels(theta: F64, a: F64, storages: int, channels: int, work: F64, spare
             work[d, spare + k] = -a[k, size + d]
 
 
-@kernel
+@inlined
 def _own(theta: F64, a: F64, storages: int, channels: int, k: int, other: int) -> float:
     """Channel k's response to the interval's own price of `other`, were the energy stored before unchanged."""
     first, column = channels, channels + 3 * storages + other
@@ -69,12 +79,12 @@ def _own(theta: F64, a: F64, storages: int, channels: int, k: int, other: int) -
     return float(value)
 
 
-@kernel
+@inlined
 def _carry(
-    hour: float, rates: F64, theta: F64, a: F64, cur: F64, t: int, steps: int, channels: int, work: F64
+    hour: float, rates: F64, theta: F64, a: F64, cur: F64, t: int, steps: int, storages: int, channels: int,
+    work: F64,
 ) -> None:  # fmt: skip
     """Carry the stored energies' answers to prices, and their compliance, over an interval."""
-    storages = rates.shape[0]
     first, size, spread = channels, channels + 2 * storages, channels * steps
     full, spare, fresh = size + storages + channels, spread + storages, spread + storages + channels
     for d in range(storages):  # the answer to this interval's own prices: through the energy before, and directly

@@ -14,7 +14,7 @@ Must not know barriers, boxes or groups.
 
 from __future__ import annotations
 
-from powerflock.curve.jit import kernel
+from powerflock.curve.jit import inlined, kernel
 from powerflock.domain.arrays import F64
 
 _FLAT = 1e-14
@@ -29,21 +29,31 @@ def factorise(hours: F64, rates: F64, theta: F64, duration: float, channels: int
     `cur` (T, 3D, D) the curvature of all cost to come in the energy stored before the interval, how the energy stored
     after it answers to that before, and the curvature in the energy stored after it.
     """
-    storages = rates.shape[0]
+    if rates.shape[0] == 1 and channels == 2:  # a battery and a reserve, as most: unrolled
+        _factorise(hours, rates, theta, duration, 1, 2, fac, cur)
+    else:
+        _factorise(hours, rates, theta, duration, rates.shape[0], channels, fac, cur)
+
+
+@inlined
+def _factorise(
+    hours: F64, rates: F64, theta: F64, duration: float, storages: int, channels: int, fac: F64, cur: F64
+) -> None:  # fmt: skip
     for t in range(hours.size - 1, -1, -1):
         for i in range(storages):
             for j in range(storages):
                 cur[t, 2 * storages + i, j] = cur[t + 1, i, j] if t + 1 < hours.size else 0.0
             cur[t, 2 * storages + i, i] += theta[t, 2 * storages + i]
-        _assemble(hours[t], rates, theta[t], duration, channels, fac[t], cur[t])
+        _assemble(hours[t], rates, theta[t], duration, storages, channels, fac[t], cur[t])
         _cholesky(fac[t], storages, channels)
-        _close(hours[t], rates, theta[t], duration, channels, fac[t], cur, t)
+        _close(hours[t], rates, theta[t], duration, storages, channels, fac[t], cur, t)
 
 
-@kernel
-def _assemble(hour: float, rates: F64, theta: F64, duration: float, channels: int, a: F64, cur: F64) -> None:
+@inlined
+def _assemble(
+    hour: float, rates: F64, theta: F64, duration: float, storages: int, channels: int, a: F64, cur: F64
+) -> None:  # fmt: skip
     """Fill `a` with the pivots' curvature and their couplings to stored energy, to prices, and B."""
-    storages = rates.shape[0]
     first, size = channels, channels + 2 * storages
     a[:] = 0.0
     b, s = theta[3 * storages], theta[3 * storages + 1]
@@ -93,7 +103,7 @@ def _assemble(hour: float, rates: F64, theta: F64, duration: float, channels: in
         a[row, row] += theta[i]
 
 
-@kernel
+@inlined
 def _cholesky(a: F64, storages: int, channels: int) -> None:
     """Factor the pivots' curvature (1/L on the diagonal) and solve for stored energy and prices; halfway for B."""
     size = channels + 2 * storages
@@ -121,12 +131,11 @@ def _cholesky(a: F64, storages: int, channels: int) -> None:
             a[i, column] = value * a[i, i]
 
 
-@kernel
+@inlined
 def _close(
-    hour: float, rates: F64, theta: F64, duration: float, channels: int, a: F64, cur: F64, t: int
+    hour: float, rates: F64, theta: F64, duration: float, storages: int, channels: int, a: F64, cur: F64, t: int
 ) -> None:  # fmt: skip
     """Curvature in the energy stored before: the sum over all columns of stiffness × (answer to that energy)²."""
-    storages = rates.shape[0]
     first, size = channels, channels + 2 * storages
     for d in range(storages):
         for j in range(storages):
