@@ -67,6 +67,14 @@ install_browser() {
   apt_install chromium || say "no Chromium, so the browser tests will be skipped: as root, run 'apt-get install chromium'"
 }
 
+# A compiled kernel is cached beside its source, and numba asks only whether that file changed, not those of the kernels
+# it calls: once one changed, all that are older go.
+drop_stale_kernels() {
+  local newest
+  newest=$(grep -rlE '^@(kernel|inlined)$' src --include='*.py' | xargs -r ls -t | head -1)
+  [ -z "$newest" ] || find src -name '*.nb[ic]' ! -newer "$newest" -delete
+}
+
 wanted=$(cat pyproject.toml uv.lock | sha256sum)$PWD
 stamp=.venv/.setup
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
@@ -79,4 +87,5 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   install_packages
   printf '%s' "$wanted" >"$stamp"
 fi
+drop_stale_kernels
 [ "${1:-}" = --without-browser ] || install_browser
