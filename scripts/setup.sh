@@ -70,9 +70,13 @@ install_browser() {
 # A compiled kernel is cached beside its source, and numba asks only whether that file changed, not those of the kernels
 # it calls: once one changed, all that are older go.
 drop_stale_kernels() {
-  local newest
-  newest=$(grep -rlE '^@(kernel|inlined)$' src --include='*.py' | xargs -r ls -t | head -1)
-  [ -z "$newest" ] || find src -name '*.nb[ic]' ! -newer "$newest" -delete
+  local source cached newest=
+  for source in $(grep -rlE '^@(kernel|inlined)$' src --include='*.py' 2>/dev/null); do
+    [ "$source" -nt "${newest:-/nowhere}" ] && newest=$source
+  done
+  for cached in src/powerflock/*/__pycache__/*.nb[ic] src/powerflock/*/*/__pycache__/*.nb[ic]; do
+    [ ! -e "$cached" ] || [ "$cached" -nt "$newest" ] || rm -f "$cached"
+  done
 }
 
 wanted=$(cat pyproject.toml uv.lock | sha256sum)$PWD

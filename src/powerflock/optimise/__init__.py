@@ -20,9 +20,15 @@ A day of half-hours for three homes, planned together; powers are passive, so po
 Pure: arrays in, arrays out. Must not know telemetry, markets' rules or any I/O.
 """
 
+from powerflock.domain.policy import Basis, Policy
+from powerflock.optimise.asks import Groups, Reserve
 from powerflock.optimise.check import Finding, Schedule, check_plan, schedule_cost
+from powerflock.optimise.coupled import CoupledPlans, solve_coupled
 from powerflock.optimise.demand import DemandCharges
+from powerflock.optimise.envelope import EnvelopePlans, solve_envelope
+from powerflock.optimise.envelope_respond import envelope_answers, envelope_value
 from powerflock.optimise.faults import check_problems, faults
+from powerflock.optimise.fleet import Coordination, coordinate
 from powerflock.optimise.peak import PeakPlans, plan_peaks
 from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
@@ -30,22 +36,39 @@ from powerflock.optimise.regulation import RegulationMarket, Storage, StorageSch
 from powerflock.optimise.reserve import Dispatch, GroupOffers, ReserveMarket, co_optimise
 from powerflock.optimise.respond import Moment, answers, best_cost, energy_cost, offers, stored_change, value
 from powerflock.optimise.sessions import Stays, cars, tanks, within_reach
-from powerflock.optimise.site import Plans, Policies, ValueFunctions, lowest_convex_price, solve, solve_each
+from powerflock.optimise.site import (
+    Mapper,
+    Plans,
+    Policies,
+    ValueFunctions,
+    convexified,
+    lowest_convex_price,
+    solve,
+    solve_each,
+)
 from powerflock.optimise.sites import Method, SitePlans, plan_sites
 
 __all__ = [
+    "Basis",
     "Batteries",
+    "Coordination",
+    "CoupledPlans",
     "DemandCharges",
     "Devices",
     "Dispatch",
+    "EnvelopePlans",
     "Finding",
     "GroupOffers",
+    "Groups",
+    "Mapper",
     "Method",
     "Moment",
     "PeakPlans",
     "Plans",
     "Policies",
+    "Policy",
     "RegulationMarket",
+    "Reserve",
     "ReserveMarket",
     "Schedule",
     "SitePlans",
@@ -61,7 +84,11 @@ __all__ = [
     "check_plan",
     "check_problems",
     "co_optimise",
+    "convexified",
+    "coordinate",
     "energy_cost",
+    "envelope_answers",
+    "envelope_value",
     "faults",
     "lowest_convex_price",
     "offers",
@@ -71,7 +98,9 @@ __all__ = [
     "schedule_cost",
     "schedule_storage",
     "solve",
+    "solve_coupled",
     "solve_each",
+    "solve_envelope",
     "solve_levels",
     "stored_change",
     "tanks",

@@ -12,7 +12,7 @@ import numpy as np
 from powerflock.domain.arrays import F64, I32, I64, Bools
 from powerflock.domain.errors import InvalidInput
 from powerflock.optimise.check import constant_limits
-from powerflock.optimise.network import Network
+from powerflock.optimise.interior_point.network import Network
 from powerflock.optimise.problem import SiteProblems
 
 
@@ -119,7 +119,16 @@ def _room(problems: SiteProblems) -> tuple[F64, F64]:
 
 
 def check_asks(problems: SiteProblems, groups: Groups, target_kw: F64 | None, reserve: Reserve | None) -> None:
-    """Refuse wrong shapes, unknown values and negative limits with `InvalidInput`."""
+    """Refuse wrong shapes, unknown values, negative limits and least powers with `InvalidInput`."""
+    devices = problems.devices
+    for cells, home in ((problems.batteries, None), *([] if devices is None else [(devices.batteries, devices.home)])):
+        least = np.maximum(cells.least_charge_kw, cells.least_discharge_kw)
+        if (least > 0).any():
+            row = int(least.argmax())
+            raise InvalidInput(
+                f"home {row if home is None else int(home[row])}: least power", float(least[row]),
+                "must be 0 in a fleet: on or off is not convex", "Plan this home alone, with `plan_sites`.",
+            )  # fmt: skip
     count, steps = groups.parent.size, problems.intervals
     shapes: list[tuple[str, F64 | I32, tuple[int, ...]]] = [
         ("group", groups.group, (problems.homes,)), ("import_limit_kw", groups.import_limit_kw, (count, steps)),

@@ -14,11 +14,11 @@ import numpy as np
 
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64, I32, I64
-from powerflock.optimise.buckets import Bucket, buckets
 from powerflock.optimise.faults import faults
-from powerflock.optimise.interior import IMPOSSIBLE, SOLVED, STALLED, Work, room, solve_alone
+from powerflock.optimise.interior_point.buckets import Bucket, buckets
+from powerflock.optimise.interior_point.mehrotra import IMPOSSIBLE, SOLVED, STALLED, Work, room, solve_alone
+from powerflock.optimise.interior_point.repair import reach, repair
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.repair import reach, repair
 from powerflock.optimise.site import Mapper
 
 _ITERATIONS = 100

@@ -19,14 +19,14 @@ import numpy as np
 from powerflock.domain.arrays import F64, I32
 from powerflock.domain.errors import Infeasible
 from powerflock.optimise.asks import Asked, Groups, Reserve, ask, channels_of, check_asks
-from powerflock.optimise.blocks import Block
-from powerflock.optimise.buckets import Bucket, buckets
 from powerflock.optimise.coupled import solve_coupled
 from powerflock.optimise.faults import check_problems
-from powerflock.optimise.interior import SCALE, SOLVED
+from powerflock.optimise.interior_point.blocks import Block
+from powerflock.optimise.interior_point.buckets import Bucket, buckets
+from powerflock.optimise.interior_point.mehrotra import SCALE, SOLVED
+from powerflock.optimise.interior_point.search import Search
+from powerflock.optimise.interior_point.settle import FleetPlan, settle
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.search import Search
-from powerflock.optimise.settle import FleetPlan, settle
 from powerflock.optimise.site import Mapper
 
 _ITERATIONS = 80

@@ -67,8 +67,9 @@ def levels_kwh(problems: SiteProblems, values: ValueFunctions) -> F64:
 def solve_levels(problems: SiteProblems, mapper: Mapper = map) -> F64:
     """(S, T, 4) levels of every interval: solved in small blocks, so that no more than their value functions are held.
 
-    Raises what `solve` raises, counting the homes from the first of their block.
+    Raises what `solve` raises.
     """
+    solve(problems, 0, mapper)  # names a home that has no plan by its place in all, not in a block
     blocks = [slice(first, min(first + _BLOCK, problems.homes)) for first in range(0, problems.homes, _BLOCK)]
 
     def block(rows: slice) -> F64:

@@ -309,8 +309,7 @@ def _errors(problems: SiteProblems, status: I32) -> dict[int, InvalidInput]:
                 thing, load,
                 "the interval's cost is not convex (export above import price, a price so negative that losses pay, or "
                 "a least power)",
-                "Use `plan_sites`, which solves it exactly another way, or raise the coordination price to "
-                "`lowest_convex_price`.",
+                "Use `plan_sites`, which solves it exactly another way; `convexified` raises prices that are too low.",
             )  # fmt: skip
         else:
             found[home] = Infeasible(
@@ -321,15 +320,18 @@ def _errors(problems: SiteProblems, status: I32) -> dict[int, InvalidInput]:
 
 
 def lowest_convex_price(problems: SiteProblems) -> F64:
-    """(T,) the lowest coordination price at which every home's problem is convex in each interval, $/kWh.
+    """(T,) the lowest coordination price at which no home's battery gains by losing energy, in each interval, $/kWh.
 
     With price c at the battery's own zero, charging and discharging at once pays when
-    c·(1/η_c − η_d) + wear·(1/η_c + η_d) < 0; the export price is the lower of the two, so it decides.
+    c·(1/η_c − η_d) + wear·(1/η_c + η_d) < 0; the export price is the lower of the two, so it decides. Unsound homes
+    (see `faults`) do not count; export above import and least powers stay as they are, not convex at any price.
     """
     cells = problems.batteries
-    spread = 1.0 / cells.charge_efficiency_ratio - cells.discharge_efficiency_ratio
-    total = 1.0 / cells.charge_efficiency_ratio + cells.discharge_efficiency_ratio
-    floor = np.where(spread > 0, -cells.wear_per_kwh * total / np.where(spread > 0, spread, 1.0), -np.inf)
+    with np.errstate(all="ignore"):
+        spread = 1.0 / cells.charge_efficiency_ratio - cells.discharge_efficiency_ratio
+        total = 1.0 / cells.charge_efficiency_ratio + cells.discharge_efficiency_ratio
+        floor = np.where(spread > 0, -cells.wear_per_kwh * total / spread, -np.inf)
+    floor = np.where(np.isfinite(floor), floor, -np.inf)
     rows = problems.export_per_kwh.shape[0]
     by_tariff = np.full(rows, -np.inf)
     np.maximum.at(by_tariff, problems.tariff, floor)

@@ -16,7 +16,7 @@ from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.policy import Basis
 from powerflock.optimise.policy import policies_of, solve_levels
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.site import Mapper, convexified
+from powerflock.optimise.site import Mapper, convexified, solve_each
 
 _STEP_US = MICROS_PER_HOUR // 2
 
@@ -34,14 +34,16 @@ class PolicyBatch:
 def policy_batch(problems: SiteProblems, homes: I64, start_us: int, epoch: int, mapper: Mapper) -> PolicyBatch:
     """Policies for `homes`, from `start_us` on for a day at most; `problems` are the owners' alone.
 
-    Where an export price is too negative to be convex it is raised, as in every plan.
+    Homes that cannot be planned on half-hours get none. Where an export price is too negative to be convex it is
+    raised, as in every plan.
     """
-    coarse = half_hourly(problems.pick(homes), start_us)
-    raised = convexified(coarse)
+    coarse = convexified(half_hourly(problems.pick(homes), start_us))
+    planned = np.setdiff1d(np.arange(homes.size), list(solve_each(coarse, 0, mapper).errors))
+    coarse, homes = coarse.pick(planned), homes[planned]
     begins_us = start_us + np.rint((np.cumsum(coarse.hours) - coarse.hours) * MICROS_PER_HOUR).astype(np.int64)
     kept = int((begins_us < start_us + MICROS_PER_DAY).sum())
-    levels = solve_levels(raised, mapper)[:, :kept]
-    made = policies_of(raised, levels, range(homes.size), start_us, Basis.OWNER)
+    levels = solve_levels(coarse, mapper)[:, :kept]
+    made = policies_of(coarse, levels, range(homes.size), start_us, Basis.OWNER)
     until_us = made[0].horizon_us if made else start_us
     return PolicyBatch(epoch, until_us, homes.tolist(), [policy.to_bytes() for policy in made])
 

@@ -13,7 +13,7 @@ from benchmarks.highs_reference import random_problems
 from powerflock.domain.errors import InvalidInput
 from powerflock.optimise.check import Schedule, check_plan
 from powerflock.optimise.coupled import CoupledPlans, solve_coupled
-from powerflock.optimise.interior import IMPOSSIBLE, SOLVED
+from powerflock.optimise.interior_point.mehrotra import IMPOSSIBLE, SOLVED
 from powerflock.optimise.problem import Batteries, Devices, SiteProblems, VaryingLimits
 from powerflock.optimise.site import solve
 from tests.unit.optimise.several import several_storages

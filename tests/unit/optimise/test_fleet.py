@@ -187,3 +187,12 @@ def test_limits_that_make_no_sense_are_refused_by_name() -> None:
         coordinate(problems, dataclasses.replace(groups, parent=groups.parent[::-1].copy()))
     with pytest.raises(InvalidInput, match="target_kw"):
         coordinate(problems, groups, target_kw=np.zeros(5))
+
+
+def test_a_home_that_is_on_or_off_is_refused_rather_than_planned_in_between() -> None:
+    problems, groups, _ = flock(12, 6, 6, devices=False)
+    least = np.zeros(6)
+    least[4] = 2.0
+    cells = dataclasses.replace(problems.batteries, least_discharge_kw=least)
+    with pytest.raises(InvalidInput, match=r"home 4: least power is 2\.0"):
+        coordinate(dataclasses.replace(problems, batteries=cells), groups)

@@ -14,7 +14,7 @@ from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
 from powerflock.optimise.check import Schedule, check_plan
 from powerflock.optimise.problem import Batteries, SiteProblems
 from powerflock.optimise.segments import ramp_change
-from powerflock.optimise.site import lowest_convex_price, solve, solve_each
+from powerflock.optimise.site import convexified, lowest_convex_price, solve, solve_each
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -190,3 +190,11 @@ def test_the_checker_sees_a_plan_that_cheats() -> None:
     rules = {finding.rule for finding in check_plan(problems, power, plans.cost)}
     assert {"discharge limit", "reserve", "cost"} <= rules
     assert all(3 in finding.homes for finding in check_plan(problems, power, plans.cost))
+
+
+def test_one_unsound_home_does_not_change_the_price_at_which_the_others_are_planned() -> None:
+    problems = random_problems(1, 30, 6)
+    spoilt = _with(_with(problems, "wear_per_kwh", np.nan), "charge_efficiency_ratio", 0.0)
+    assert np.isfinite(lowest_convex_price(spoilt)).all()
+    deep = dataclasses.replace(spoilt, coordination_per_kwh=np.full(6, -5.0))
+    assert set(solve_each(convexified(deep)).errors) == {2}

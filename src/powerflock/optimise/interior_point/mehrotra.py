@@ -13,7 +13,7 @@ import numpy as np
 
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
-from powerflock.optimise.barrier import (
+from powerflock.optimise.interior_point.boxes import (
     begin,
     bound,
     fill,
@@ -24,8 +24,8 @@ from powerflock.optimise.barrier import (
     stiffness,
     worst_cost,
 )
-from powerflock.optimise.newton import step
-from powerflock.optimise.riccati import factorise
+from powerflock.optimise.interior_point.newton import step
+from powerflock.optimise.interior_point.riccati import factorise
 
 SOLVED, IMPOSSIBLE, STALLED = 0, 1, 2
 """A home's status: solved within tolerance; proven to have no plan; stopped by rounding or too many iterations."""

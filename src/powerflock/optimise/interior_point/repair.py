@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
-from powerflock.optimise.barrier import (
+from powerflock.optimise.interior_point.boxes import (
     CAPACITY,
     CHARGE,
     CURTAILABLE,

@@ -12,10 +12,10 @@ import numpy as np
 
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
-from powerflock.optimise.barrier import CAPACITY, CHARGE, DISCHARGE, EXPORT, FLOOR, IMPORT, NET
-from powerflock.optimise.blocks import Block
+from powerflock.optimise.interior_point.blocks import Block
+from powerflock.optimise.interior_point.boxes import CAPACITY, CHARGE, DISCHARGE, EXPORT, FLOOR, IMPORT, NET
+from powerflock.optimise.interior_point.repair import reach, repair
 from powerflock.optimise.problem import SiteProblems
-from powerflock.optimise.repair import reach, repair
 from powerflock.optimise.site import Mapper
 
 

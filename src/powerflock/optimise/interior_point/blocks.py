@@ -14,12 +14,22 @@ import numpy as np
 
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
-from powerflock.optimise.barrier import bound, fill, gradient, objective, residuals, stiffness
-from powerflock.optimise.buckets import Bucket
-from powerflock.optimise.interior import Work, advance, aim, centre, corrected, curve, limit, products, room
-from powerflock.optimise.newton import respond, step
-from powerflock.optimise.response import add_response
-from powerflock.optimise.riccati import factorise
+from powerflock.optimise.interior_point.boxes import bound, fill, gradient, objective, residuals, stiffness
+from powerflock.optimise.interior_point.buckets import Bucket
+from powerflock.optimise.interior_point.mehrotra import (
+    Work,
+    advance,
+    aim,
+    centre,
+    corrected,
+    curve,
+    limit,
+    products,
+    room,
+)
+from powerflock.optimise.interior_point.newton import respond, step
+from powerflock.optimise.interior_point.response import add_response
+from powerflock.optimise.interior_point.riccati import factorise
 
 _ROUNDS = 80
 _Homes = tuple[F64, F64, F64, F64, F64]

@@ -12,10 +12,10 @@ import numpy as np
 
 from powerflock.domain.arrays import F64
 from powerflock.optimise.asks import Asked
-from powerflock.optimise.blocks import Block
-from powerflock.optimise.interior import length
-from powerflock.optimise.network import symmetric
-from powerflock.optimise.rows import Rows
+from powerflock.optimise.interior_point.blocks import Block
+from powerflock.optimise.interior_point.mehrotra import length
+from powerflock.optimise.interior_point.network import symmetric
+from powerflock.optimise.interior_point.rows import Rows
 from powerflock.optimise.site import Mapper
 
 _BROKEN = 1e-4
