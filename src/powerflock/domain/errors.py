@@ -75,3 +75,9 @@ class UnsoundPlan(PowerflockError):  # noqa: N818 - reads as a sentence where it
     """A plan broke a rule of its own problem: a defect of a solver, found by the independent checker."""
 
     code = "unsound_plan"
+
+
+class Unsolved(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """A solver gave up without an answer: there may be a plan or none."""
+
+    code = "unsolved"

@@ -14,13 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from powerflock.domain.arrays import F64, I32
-from powerflock.domain.errors import Infeasible, InvalidInput
+from powerflock.domain.errors import Infeasible, InvalidInput, Unsolved
 
 INFINITE = float("inf")
 Numbers: TypeAlias = float | F64
 Term: TypeAlias = tuple[npt.NDArray[np.integer], Numbers]
 """Indices of variables (N,), or (N, K) for K of them in each row, and their coefficient, which broadcasts to that."""
 _TOLERANCE = 1e-9
+_NO_OPTIMUM = {
+    highspy.HighsModelStatus.kInfeasible,
+    highspy.HighsModelStatus.kUnbounded,
+    highspy.HighsModelStatus.kUnboundedOrInfeasible,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,10 @@ class Programme:
         return np.arange(self.constraints - count, self.constraints, dtype=np.int32)
 
     def solve(self, *, relaxed: bool = False) -> Optimum:
-        """The optimum, to a relative gap of 1e-9 with whole numbers unless `relaxed`; `Infeasible` if there is none."""
+        """The optimum, to a relative gap of 1e-9 with whole numbers unless `relaxed`.
+
+        Raises `Infeasible` if there is none, and `Unsolved` where HiGHS gave up, so that nobody knows.
+        """
         model, mixed = highspy.Highs(), bool(self._whole) and not relaxed
         for option, value in (
             ("output_flag", False),
@@ -93,8 +101,11 @@ class Programme:
             model.changeColsIntegrality(index.size, index, np.ones(index.size, np.uint8))
         self._add_rows(model)
         model.run()
-        if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise Infeasible("the programme", model.modelStatusToString(model.getModelStatus()), "has no optimum")
+        status = model.getModelStatus()
+        if status in _NO_OPTIMUM:
+            raise Infeasible("the programme", model.modelStatusToString(status), "has no optimum")
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise Unsolved(f"HiGHS ended the programme with {model.modelStatusToString(status)!r}")
         found = model.getSolution()
         dual = np.full(self.constraints, np.nan) if mixed else np.array(found.row_dual)
         info = model.getInfo()

@@ -104,7 +104,8 @@ def within_reach(problems: SiteProblems) -> tuple[SiteProblems, F64]:
     """The same problems with floors lowered to what can be reached, and (S,) kWh by which each home falls short.
 
     A storm reserve announced late, or a car that leaves too soon, is served as far as charging from the start allows.
-    The connection's import limit counts for the home's battery; devices are taken each as if alone.
+    The connection's import limit counts for the home's battery; devices are taken each as if alone. Where that is not
+    enough, `plan_sites` finds how near a home can come.
     """
     short = np.zeros(problems.homes)
     limits, devices = problems.limits, problems.devices
@@ -124,6 +125,22 @@ def within_reach(problems: SiteProblems) -> tuple[SiteProblems, F64]:
         lowered = replace(devices.limits, floor_kwh=np.minimum(devices.limits.floor_kwh, highest))
         devices = replace(devices, limits=lowered)
     return replace(problems, limits=limits, devices=devices), short
+
+
+def lowered(problems: SiteProblems, asked: SiteProblems, home: int, short_kwh: F64) -> SiteProblems:
+    """The same problems but for the floors of `home`: those it was `asked` for, less `short_kwh` (1 + devices, T)."""
+    limits, devices = problems.limits, problems.devices
+    if limits is not None:
+        wanted = asked.limits or VaryingLimits.of(asked.batteries, asked.intervals)
+        floor = limits.floor_kwh.copy()
+        floor[home] = wanted.floor_kwh[home] - short_kwh[0]
+        limits = replace(limits, floor_kwh=floor)
+    if devices is not None and devices.limits is not None and asked.devices is not None:
+        rows, wanted = devices.home == home, asked.devices.limits or devices.limits
+        floor = devices.limits.floor_kwh.copy()
+        floor[rows] = wanted.floor_kwh[rows] - short_kwh[1:]
+        devices = replace(devices, limits=replace(devices.limits, floor_kwh=floor))
+    return replace(problems, limits=limits, devices=devices)
 
 
 def _highest(cells: Batteries, limits: VaryingLimits, stored_kwh: F64, room_kw: F64, hours: F64) -> F64:

@@ -14,14 +14,14 @@ from enum import IntEnum
 import numpy as np
 
 from powerflock.domain.arrays import F64, I64, U8, Bools
-from powerflock.domain.errors import Infeasible, NotConvex, PowerflockError
+from powerflock.domain.errors import Infeasible, NotConvex, PowerflockError, Unsolved
 from powerflock.optimise.check import Schedule, schedule_cost, unsound_plans
 from powerflock.optimise.coupled import solve_coupled
 from powerflock.optimise.envelope import solve_envelope
 from powerflock.optimise.faults import faults
-from powerflock.optimise.milp import solve_milp
+from powerflock.optimise.milp import HomeSchedule, solve_milp
 from powerflock.optimise.problem import Batteries, SiteProblems, VaryingLimits
-from powerflock.optimise.sessions import within_reach
+from powerflock.optimise.sessions import lowered, within_reach
 from powerflock.optimise.site import Mapper, solve_each
 
 GAP_RATIO = 1e-6
@@ -43,7 +43,8 @@ class SitePlans:
     """`cost` (S,) $ of `schedule`, at most `gap` (S,) $ above the best there is; `method` (S,) as in `Method`.
 
     `short_kwh` (S,) is energy that was asked for by some time and cannot be there (a reserve, a car's departure): the
-    plan comes as near as charging at once can. `errors` says by home why it has no plan: its row is NaN.
+    plan comes as near as can be, and `cost` and `gap` are those of plans that do. For each storage it is what it is
+    short of at worst. `errors` says by home why it has no plan: its row is NaN.
     """
 
     cost: F64
@@ -60,8 +61,9 @@ def plan_sites(problems: SiteProblems, mapper: Mapper = map) -> SitePlans:
     Raises `InvalidInput` only for what concerns all homes: shapes, types, durations and prices.
     """
     faults(problems)
-    problems, short = within_reach(problems)
-    board = _Board(problems, short)
+    asked = problems
+    problems, short = within_reach(asked)
+    board = _Board(asked, problems, short)
     storages = _storages_active(problems)
     alone = board.open(storages <= 1)
     if alone.size:
@@ -75,11 +77,12 @@ def plan_sites(problems: SiteProblems, mapper: Mapper = map) -> SitePlans:
 class _Board:
     """The plans as they come in."""
 
-    def __init__(self, problems: SiteProblems, short_kwh: F64) -> None:
-        self.problems, self.short_kwh = problems, short_kwh
+    def __init__(self, asked: SiteProblems, problems: SiteProblems, short_kwh: F64) -> None:
+        self.asked, self.problems, self.short_kwh = asked, problems, short_kwh
         shape = (problems.homes, problems.intervals)
         self.errors: dict[int, PowerflockError] = dict(faults(problems))
         self.battery_kw, self.gap = np.full(shape, np.nan), np.zeros(problems.homes)
+        self.bound = np.full(problems.homes, np.inf)
         self.curtailed_kw = None if problems.curtailable_kw is None else np.zeros(shape)
         devices = 0 if problems.devices is None else problems.devices.home.size
         self.device_kw = None if problems.devices is None else np.zeros((devices, problems.intervals))
@@ -99,14 +102,14 @@ class _Board:
         left = [homes[row] for row, error in plans.errors.items() if isinstance(error, NotConvex)]
         for row, error in plans.errors.items():
             if not isinstance(error, NotConvex):
-                self._refuse(int(homes[row]))
+                self._fill_milp(int(homes[row]), soft=True)
         if left:
             rest = np.sort(np.array(left, np.int64))
             found = solve_envelope(problems, rest, mapper=mapper)
             self._put(rest, found.battery_kw, found.curtailed_kw, Method.ENVELOPE)
             for home, error in found.errors.items():
                 if isinstance(error, Infeasible):
-                    self._refuse(home)
+                    self._fill_milp(home, soft=True)
                 else:
                     self._fill_milp(home)
 
@@ -128,15 +131,29 @@ class _Board:
         for home in left.tolist():
             self._fill_milp(home)
 
-    def _fill_milp(self, home: int) -> None:
-        found, devices = solve_milp(self.problems, home), self.problems.devices
-        if found is None:
-            self._refuse(home)
+    def _fill_milp(self, home: int, *, soft: bool = False) -> None:
+        """Plan `home` as a mixed-integer programme; if that has no plan, as near to its floors as can be."""
+        try:
+            found = solve_milp(self.asked if soft else self.problems, home, soft=soft)
+        except Unsolved as error:
+            self.errors[home] = Unsolved(f"home {home}: {error}; ask again with other limits or fewer intervals.")
             return
+        if found is None and not soft:
+            self._fill_milp(home, soft=True)
+        elif found is None:
+            self._refuse(home)
+        else:
+            self._put_home(home, found)
+            if soft:
+                self.problems = lowered(self.problems, self.asked, home, found.short_kwh)
+                self.short_kwh[home] = found.short_kwh.max(axis=1).sum()
+
+    def _put_home(self, home: int, found: HomeSchedule) -> None:
+        devices = self.problems.devices
         if devices is not None and self.device_kw is not None:
             self.device_kw[devices.home == home] = found.device_kw
         self._put(np.array([home]), found.battery_kw[None], found.curtailed_kw[None], Method.MIXED_INTEGER)
-        self.gap[home] = found.gap
+        self.bound[home] = found.bound
 
     def _put(self, homes: I64, battery_kw: F64, curtailed_kw: F64 | None, method: Method) -> None:
         devices = self.problems.devices
@@ -154,7 +171,8 @@ class _Board:
         self.errors[home] = Infeasible(
             f"home {home}: its storages' plan", "none",
             "no power keeps the connection and every stored energy within their limits",
-            "Widen the connection's limits or the storages', or ask for less energy.",
+            "Widen the connection's limits or the storages', let solar be switched off (curtailable_kw), "
+            "or ask for less energy.",
         )  # fmt: skip
 
     def checked(self) -> SitePlans:
@@ -162,6 +180,9 @@ class _Board:
         schedule = Schedule(self.battery_kw, self.device_kw, self.curtailed_kw)
         cost = schedule_cost(self.problems, schedule)[0]
         self.errors |= unsound_plans(self.problems, schedule, cost, self.errors)
+        # HiGHS's claim is not taken for it: the gap is that of the bill, so what its tolerances hide is in it.
+        mixed = self.method == Method.MIXED_INTEGER
+        self.gap[mixed] = np.maximum(cost - self.bound, 0.0)[mixed]
         bad = list(self.errors)
         cost[bad] = self.gap[bad] = self.battery_kw[bad] = np.nan
         self.method[bad] = Method.NONE
