@@ -21,7 +21,7 @@ NAME = "site_optimiser"
 SUMMARY = "a home's exact plan, value functions and policy, against HiGHS (one thread) on the same linear programme"
 
 INTERVALS = (48, 96, 288)
-HOMES, QUICK_HOMES = 8_192, 1_024
+HOMES, QUICK_HOMES = 2_048, 1_024
 REFEREED, QUICK_REFEREED = 128, 32
 FLEET, QUICK_FLEET = 1_000_000, 5_000
 LIMIT_S = 10.0

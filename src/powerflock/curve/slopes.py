@@ -25,6 +25,17 @@ def insert(
     """
     read, write, edge = end, end + add_count, right
     for added in range(add_count - 1, -1, -1):
+        moved_0 = moved_1 = moved_2 = moved_3 = 0.0
+        while read - 3 > first and slope[read - 4] >= add_slope[added]:  # four at a time: their sums do not wait
+            read -= 4
+            write -= 4
+            for index in range(3, -1, -1):
+                slope[write + index] = slope[read + index]
+            moved_0, length[write + 3] = moved_0 + length[read + 3], length[read + 3]
+            moved_1, length[write + 2] = moved_1 + length[read + 2], length[read + 2]
+            moved_2, length[write + 1] = moved_2 + length[read + 1], length[read + 1]
+            moved_3, length[write] = moved_3 + length[read], length[read]
+        edge -= (moved_0 + moved_1) + (moved_2 + moved_3)
         while read > first and slope[read - 1] >= add_slope[added]:
             read -= 1
             write -= 1
