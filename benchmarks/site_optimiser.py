@@ -21,7 +21,8 @@ NAME = "site_optimiser"
 SUMMARY = "a home's exact plan, value functions and policy, against HiGHS (one thread) on the same linear programme"
 
 INTERVALS = (48, 96, 288)
-HOMES, QUICK_HOMES = 2_048, 1_024
+ROWS, QUICK_HOMES = 400_000, 1_024
+"""Homes × intervals of a batch: alike for long days and short ones."""
 REFEREED, QUICK_REFEREED = 128, 32
 FLEET, QUICK_FLEET = 1_000_000, 5_000
 LIMIT_S = 10.0
@@ -30,7 +31,7 @@ RELATIVE = 1e-9
 
 def run(*, quick: bool) -> list[Row]:
     """Rows: µs per home at 48, 96 and 288 intervals, random and real homes; then many homes on one and two threads."""
-    homes, refereed, runs = (QUICK_HOMES, QUICK_REFEREED, 3) if quick else (HOMES, REFEREED, 7)
+    refereed, runs = (QUICK_REFEREED, 3) if quick else (REFEREED, 7)
     data = folder()
     if data is None:
         sys.stderr.write(
@@ -38,11 +39,15 @@ def run(*, quick: bool) -> list[Row]:
         )
     rows = []
     for intervals in INTERVALS:
-        rows += compare("random homes", random_problems(1, homes, intervals), refereed, runs)
+        rows += compare("random homes", random_problems(1, _homes(intervals, quick=quick), intervals), refereed, runs)
     for intervals in INTERVALS if data is not None else ():
         assert data is not None
-        rows += compare("real homes", real_problems(data, intervals, homes), refereed, runs)
+        rows += compare("real homes", real_problems(data, intervals, _homes(intervals, quick=quick)), refereed, runs)
     return rows + fleet(QUICK_FLEET if quick else FLEET, 3)
+
+
+def _homes(intervals: int, *, quick: bool) -> int:
+    return QUICK_HOMES if quick else ROWS // intervals
 
 
 def compare(label: str, problems: SiteProblems, refereed: int, runs: int) -> list[Row]:
