@@ -157,6 +157,17 @@ class EstimateSettings(Section):
     silent_after_s: float = Field(
         default=120.0, gt=0.0, le=86_400.0, description="Wall seconds until a device is silent."
     )
+    slow_factor: float = Field(
+        default=10.0, ge=1.0, le=1000.0, description="How many times longer chargers and switched loads are trusted."
+    )
+
+    def stale_by_kind_s(self) -> tuple[float, ...]:
+        """`stale_after_s` for each kind of device: battery, solar, meter, car charger, load."""
+        return (self.stale_after_s,) * 3 + (self.stale_after_s * self.slow_factor,) * 2
+
+    def silent_by_kind_s(self) -> tuple[float, ...]:
+        """`silent_after_s` for each kind of device."""
+        return (self.silent_after_s,) * 3 + (self.silent_after_s * self.slow_factor,) * 2
 
 
 class Settings(BaseSettings):

@@ -22,10 +22,11 @@ import pytest
 
 from powerflock.autobidder.records import IntervalBegan
 from powerflock.domain.batches import decode
-from powerflock.domain.columns import TELEMETRY, DeviceKind
+from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.registry import Registry
 from powerflock.domain.site import SiteSpec
 from powerflock.log.sqlite import SqliteLog
+from powerflock.sim.fleet import HOME_KINDS
 from tests.data import ROOT
 
 Reading = tuple[str, str, int]
@@ -225,9 +226,9 @@ class Tail:
             for entry in log.read("registry", partition, 0, 1_000_000):
                 registry.enrol(partition, msgspec.msgpack.decode(entry.payload, type=list[SiteSpec]))
             table, specs = registry.table(partition), registry.specs(partition)
-            numbers = np.stack([table.battery_device, table.solar_device, table.meter_device])
+            numbers = np.stack([table.first_of(kind) for kind in HOME_KINDS])
             names = {
-                int(numbers[kind, row]): (spec.site, kind.wire) for row, spec in enumerate(specs) for kind in DeviceKind
+                int(numbers[kind, row]): (spec.site, kind.wire) for row, spec in enumerate(specs) for kind in HOME_KINDS
             }
             self._devices[partition] = [names[device] for device in range(max(names) + 1)]
         return self._devices[partition]

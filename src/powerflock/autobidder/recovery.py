@@ -13,13 +13,14 @@ import msgspec
 
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
 from powerflock.domain.batches import decode
-from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
 from powerflock.domain.site import SiteSpec
 from powerflock.log.port import Log
 from powerflock.market.account import Account
 from powerflock.plant.model import Award
 from powerflock.plant.owners import OWNER
 from powerflock.plant.ring import Ring
+from powerflock.twins.apply import desire
 from powerflock.twins.snapshot import load
 
 EVENTS_SHOWN = 2000
@@ -73,16 +74,19 @@ def _replay_registry(log: Log, ring: Ring, partition: int, first_seq: int) -> No
 
 def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> None:
     """The newest snapshot that is not newer than `until`, and the readings from it up to there."""
-    found = snapshots.newest(partition, load) if snapshots is not None else None
-    offset, twins = 0, ring.shards[partition].twins
-    if found is not None and found[1].offset <= until and found[0].devices.size <= twins.devices.size:
+    twins = ring.shards[partition].twins
+    found = snapshots.newest(partition, lambda payload: load(payload, twins.table)) if snapshots is not None else None
+    offset, told = 0, 0
+    if found is not None and found[1].offset <= until:
         shard, mark = found
-        twins.devices[: shard.devices.size] = shard.devices
-        offset = mark.offset
+        twins.devices, twins.sites = shard.devices, shard.sites
+        offset, told = mark.offset, mark.commands
+    for payload in _payloads(log, "commands", partition, told):
+        desire(twins, decode(payload, COMMAND))
     while offset < until:
         entries = log.read("telemetry", partition, offset, limit=until - offset)
         for entry in entries:
-            batch = decode(entry.payload, TELEMETRY)
+            batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
             ring.ingest(partition, batch, int(batch["time_us"].max(initial=0)))
         if not entries:
             return

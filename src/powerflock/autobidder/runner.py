@@ -17,7 +17,7 @@ import msgspec
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.domain.batches import decode, encode
-from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
@@ -108,6 +108,7 @@ class Runner:
             self._policies_owed |= dict(turn.policies)
             row = row_of(turn)
             self._write(turn, row)
+            self.ring.told(turn.commands)
             for event in self._owed:
                 self._remember(event)
             self._owed, self._policies_owed = [], {}
@@ -146,11 +147,12 @@ class Runner:
         while True:
             entries = self._log.read("telemetry", partition, self._next[partition])
             for entry in entries:
-                report = self.ring.ingest(partition, decode(entry.payload, TELEMETRY), now_us)
-                self.counts.applied += report.applied
-                self.counts.repeated += report.duplicate + report.late
-                self.counts.refused += report.unknown + report.future + report.invalid
+                report = self.ring.ingest(partition, decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
                 self.counts.entries += 1
+                if report is not None:
+                    self.counts.applied += report.applied
+                    self.counts.repeated += report.duplicate + report.late
+                    self.counts.refused += report.unknown + report.future + report.invalid
             if not entries:
                 return
             self._next[partition] = entries[-1].offset + 1
@@ -163,7 +165,7 @@ class Runner:
             self._learned_slot = now_us // SLOT_US
             self._snapshots.save_outlook(now_us, self.ring.outlook.dump())
         for partition, shard in enumerate(self.ring.shards):
-            mark = Mark(partition, self._next[partition], self._claim.epoch)
+            mark = Mark(partition, self._next[partition], self._claim.epoch, self._log.end("commands", partition))
             self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))
 
     def _trim(self) -> None:

@@ -132,7 +132,9 @@ class LivePlant:
         wall = MICROS_PER_S * self._settings.plant.speed
         own, tick = self._settings.estimate, self._settings.plant.tick_s
         ages = EstimateSettings(
-            round(3 * tick * wall), round(own.stale_after_s * wall), round(own.silent_after_s * wall)
+            round(3 * tick * wall),
+            tuple(round(seconds * wall) for seconds in own.stale_by_kind_s()),
+            tuple(round(seconds * wall) for seconds in own.silent_by_kind_s()),
         )
         outlook = BaselineOutlook(registry.partitions)
         settings = ring_settings(self._settings, ages)

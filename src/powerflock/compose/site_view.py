@@ -65,8 +65,8 @@ class SiteView:
             models.FRESHNESS_NAMES[int(columns.freshness[row])],
             known(float(columns.age_us[row]) / MICROS_PER_S),
             known(float(columns.meter_kw[row])),
-            known(float(columns.battery_kw[row])) if spec.battery else None,
-            known(float(columns.solar_kw[row])) if spec.solar_kw else None,
+            known(float(columns.battery_kw[row])) if spec.storage else None,
+            known(float(columns.solar_kw[row])) if spec.rated_solar_kw else None,
             known(float(columns.load_kw[row])),
             known(float(columns.stored_kwh[row]) / capacity) if capacity > 0 else None,
             up,
@@ -86,9 +86,9 @@ class SiteView:
         told = known(float(shard.book.setpoint_kw[row]))
         return models.SiteDetail(
             self.row(place),
-            known(float(columns.stored_kwh[row])) if spec.battery else None,
-            spec.battery.capacity_kwh if spec.battery else None,
-            spec.battery.reserve_ratio if spec.battery else None,
+            known(float(columns.stored_kwh[row])) if spec.storage else None,
+            spec.storage.capacity_kwh if spec.storage else None,
+            spec.storage.reserve_ratio if spec.storage else None,
             spec.tariff.name,
             float(buy[row]),
             float(sell[row]),
@@ -100,12 +100,12 @@ class SiteView:
 
     def _why(self, spec: SiteSpec, place: Place) -> list[str]:
         shard, columns, row = self._ring.shards[place.partition], self._turn.columns[place.partition], place.row
-        if columns.freshness[row] == Freshness.SILENT:
+        if not columns.reachable[row]:
             return ["We have not heard from this home lately. Its numbers are estimates, and it gets no commands."]
-        if spec.battery is None:
+        if spec.storage is None:
             return ["This home has no battery, so there is nothing to decide: its meter counts in the forecast only."]
-        reserve = spec.battery.reserve_ratio * spec.battery.capacity_kwh
-        share = f"{reserve:.1f} kWh ({spec.battery.reserve_ratio:.0%})"
+        reserve = spec.storage.reserve_ratio * spec.storage.capacity_kwh
+        share = f"{reserve:.1f} kWh ({spec.storage.reserve_ratio:.0%})"
         why = [f"{share} stay in the battery as your backup, whatever the market does."]
         if columns.freshness.size != shard.sites:
             return [*why, "Other homes are joining at this moment; ask again in a second."]

@@ -24,7 +24,7 @@ from powerflock.plant.planner import PlanNow
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
 from powerflock.sim import prices as sim_prices
-from powerflock.sim.fleet import Devices, SimFleet
+from powerflock.sim.fleet import HOME_KINDS, Devices, SimFleet
 from powerflock.sim.perfect import PerfectOutlook
 from powerflock.sim.price_files import read_prices
 from powerflock.sim.prices import MARKET_TIME_US, PriceSeries, market_midnight_from
@@ -113,7 +113,7 @@ def _virtual_plant(
     """The plant on a memory log, enrolled and with the week before imported, and the two worlds of its homes."""
     log = MemoryLog()
     registry = Registry.empty(1)
-    ages = EstimateSettings(report_period_us=2 * _TICK_US, stale_after_us=3 * _TICK_US, silent_after_us=10 * _TICK_US)
+    ages = EstimateSettings.alike(2 * _TICK_US, 3 * _TICK_US, 10 * _TICK_US)
     for_ring = ring_settings(settings, ages, horizon_end_us)
     venue = ReplayVenue(prices.start_us, prices.step_us, prices.price_per_mwh, for_ring.interval_us)
     rows = _rows(fleet, registry)
@@ -145,7 +145,7 @@ def _devices(fleet: Fleet, registry: Registry, rows: list[I64]) -> Devices:
     index = np.full((3, len(fleet.specs)), -1, np.int64)
     for partition, homes in enumerate(rows):
         table = registry.table(partition)
-        index[:, homes] = np.stack([table.battery_device, table.solar_device, table.meter_device])
+        index[:, homes] = np.stack([table.first_of(kind) for kind in HOME_KINDS])
     return Devices(index)
 
 

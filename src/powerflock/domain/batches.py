@@ -45,10 +45,10 @@ def encode(records: Records) -> bytes:
     return cast("bytes", sink.getvalue().to_pybytes())
 
 
-def decode(payload: bytes, dtype: np.dtype[np.void]) -> Records:
-    """The (N,) records of `dtype` in an Arrow IPC stream.
+def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
+    """The (N,) records in an Arrow IPC stream: of that one of the `dtypes` whose columns it has.
 
-    Raises `InvalidInput` where the bytes are no Arrow stream, or their columns are not exactly those of `dtype`.
+    Raises `InvalidInput` where the bytes are no Arrow stream, or their columns are not exactly those of a `dtype`.
     """
     if not payload.endswith(_END_OF_STREAM):  # cut between two messages, the reader would take it for a shorter stream
         raise InvalidInput("batch", payload[-8:], "must be a whole Arrow IPC stream: its end is missing")
@@ -59,8 +59,10 @@ def decode(payload: bytes, dtype: np.dtype[np.void]) -> Records:
                 batch.validate()
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput("batch", payload[:16], f"must be an Arrow IPC stream: {error}") from error
-    if not found.equals(_arrow(dtype)):
-        raise InvalidInput("batch columns", _describe(found), f"must be {_describe(_arrow(dtype))}")
+    dtype = next((dtype for dtype in dtypes if found.equals(_arrow(dtype))), None)
+    if dtype is None:
+        wanted = " or ".join(_describe(_arrow(dtype)) for dtype in dtypes)
+        raise InvalidInput("batch columns", _describe(found), f"must be {wanted}")
     records: Records = np.empty(sum(batch.num_rows for batch in batches), dtype)
     start = 0
     for batch in batches:

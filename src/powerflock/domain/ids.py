@@ -11,6 +11,7 @@ import zlib
 from powerflock.domain.errors import InvalidInput
 
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 def check_site_id(site: str) -> str:
@@ -19,6 +20,14 @@ def check_site_id(site: str) -> str:
         bound = "must be 1 to 64 characters of A-Z a-z 0-9 . _ - starting with a letter or digit"
         raise InvalidInput("site id", site, bound)
     return site
+
+
+def check_device_name(name: str) -> str:
+    """The name itself, or `InvalidInput`."""
+    if not _DEVICE.fullmatch(name):
+        bound = "must be 1 to 32 characters of A-Z a-z 0-9 . _ - starting with a letter or digit"
+        raise InvalidInput("device name", name, bound)
+    return name
 
 
 def partition_of(site: str, partitions: int) -> int:

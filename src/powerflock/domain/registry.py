@@ -1,8 +1,8 @@
 """Who is enrolled: a fold of registry events into rows of sites and dense device numbers, partition by partition.
 
 Invariants: rows and device numbers are given in the order of enrolment and never move or disappear; a site's devices
-are its battery, its solar and its meter, in that order; the same events in the same order give the same numbers. The
-tables handed out are never changed afterwards. Must not know where the events are kept.
+are numbered in the order of `SiteSpec.nameplates`, those it gets later after all others; the same events in the same
+order give the same numbers. The tables handed out are never changed afterwards. Must not know where events are kept.
 """
 
 from __future__ import annotations
@@ -14,22 +14,27 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from powerflock.domain.arrays import F64, I32, I64, U8
+from powerflock.domain.arrays import F32, F64, I32, I64, U8
 from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput, NotFound
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
-from powerflock.domain.site import SiteSpec, Tariff, check_spec
+from powerflock.domain.site import Nameplate, SiteSpec, Tariff, check_spec
 
 ABSENT = -1
 """The device number of a device that a site does not have."""
 
 
 class Place(NamedTuple):
-    """Where in the network a site is connected."""
+    """Where in the network a site is connected, in which groups it is, and with what else it may fail."""
 
     region: str
     feeder: str
+    path: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    gateway: str = ""
+    provider: str = ""
+    firmware: str = ""
 
 
 class SiteAddress(NamedTuple):
@@ -50,16 +55,21 @@ class Enrolment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteTable:
-    """One partition's specs as columns: (S,) by site row, (D,) by device number; -1 for a device that is absent.
+    """One partition's specs as columns: (D,) by device number, (S,) by site row.
 
-    A site without a battery has capacity and limits of exactly 0 kWh and 0 kW. Shares one entry of `places` per feeder.
+    A site has exactly one meter and any number of other devices, each with its nameplate (0 where it has no such limit)
+    and how often it reports (s; 0: as often as the gateway asks). A site's own columns are those of all its batteries
+    together; without one, capacity and limits are exactly 0. Sites with equal `Place`s share a row of `places`.
     """
 
-    battery_device: I32
-    solar_device: I32
-    meter_device: I32
     device_site: I32
     device_kind: U8
+    device_period_s: F32
+    device_capacity_kwh: F32
+    device_charge_limit_kw: F32
+    device_discharge_limit_kw: F32
+    first_device: I32
+    meter_device: I32
     capacity_kwh: F64
     charge_limit_kw: F64
     discharge_limit_kw: F64
@@ -81,6 +91,13 @@ class SiteTable:
         """D, the number of devices."""
         return self.device_site.size
 
+    def first_of(self, kind: DeviceKind) -> I32:
+        """(S,) the number of each site's first device of `kind`; -1 where it has none."""
+        first: I32 = np.full(self.sites, ABSENT, np.int32)
+        devices = np.flatnonzero(self.device_kind == kind)[::-1]
+        first[self.device_site[devices]] = devices
+        return first
+
     @staticmethod
     def empty() -> SiteTable:
         """A partition without sites."""
@@ -93,16 +110,25 @@ class SiteTable:
         return SiteTable(**cast, places=tuple(places))
 
 
-TableColumn: TypeAlias = I32 | U8 | F64
-_DTYPES = {"I32": "<i4", "U8": "|u1", "F64": "<f8"}
+TableColumn: TypeAlias = I32 | U8 | F32 | F64
+_DTYPES = {"I32": "<i4", "U8": "|u1", "F32": "<f4", "F64": "<f8"}
 TABLE_COLUMNS = {item.name: _DTYPES[str(item.type)] for item in fields(SiteTable) if item.name != "places"}
 """Name and dtype of each of the table's columns, in order."""
+
+
+class _NewDevices(NamedTuple):
+    """Devices that a site got: its first ones, or more."""
+
+    row: int
+    plates: list[Nameplate]
+    first: bool
 
 
 class _Partition:
     def __init__(self) -> None:
         self.specs: list[SiteSpec] = []
         self.row_of: dict[str, int] = {}
+        self.later: dict[int, list[int]] = {}
         self.place_of: dict[Place, int] = {}
         self.table = SiteTable.empty()
 
@@ -135,12 +161,13 @@ class Registry:
     def enrol(self, partition: int, specs: Sequence[SiteSpec]) -> Enrolment:
         """Apply one registry event: add unknown sites, update changed specs in their rows, leave equal ones alone.
 
-        A spec that is out of bounds, of another partition, or that adds or removes a device of a known site is refused
-        with its reason; the others are applied all the same.
+        A spec that is out of bounds, of another partition, or that removes a device of a known site or puts one before
+        others is refused with its reason; the others are applied all the same.
         """
         part = self._part(partition)
         added: list[int] = []
         updated: set[int] = set()
+        devices: list[_NewDevices] = []
         reasons: dict[str, str] = {}
         for spec in specs:
             row = part.row_of.get(spec.site)
@@ -150,13 +177,18 @@ class Registry:
                 reasons[spec.site] = reason
             elif row is None:
                 part.row_of[spec.site] = len(part.specs)
+                devices.append(_NewDevices(len(part.specs), spec.nameplates(), first=True))
                 added.append(len(part.specs))
                 part.specs.append(self._shared(spec))
-            elif spec != known:
+            elif known is not None and spec != known:
+                more = spec.nameplates()[len(known.nameplates()) :]
+                if more:
+                    devices.append(_NewDevices(row, more, first=False))
                 part.specs[row] = self._shared(spec)
                 updated.add(row)
+        if added or updated:
+            _refresh(part, added, sorted(updated), devices)
         updated.difference_update(added)
-        _refresh(part, added, sorted(updated))
         outcome = Outcome.of(len(specs) - len(reasons), reasons)
         return Enrolment(np.array(added, np.int64), np.array(sorted(updated), np.int64), outcome)
 
@@ -188,10 +220,9 @@ class Registry:
         row = part.row_of.get(site)
         if row is None:
             return None
-        table = part.table
-        numbers = (table.battery_device[row], table.solar_device[row], table.meter_device[row])
-        devices = {kind.wire: int(number) for kind, number in zip(DeviceKind, numbers, strict=True) if number != ABSENT}
-        return SiteAddress(partition, row, devices)
+        names = [plate.name for plate in part.specs[row].nameplates()]
+        numbers = _numbers(part, row, int(part.table.first_device[row]))
+        return SiteAddress(partition, row, dict(zip(names, numbers, strict=True)))
 
     def _part(self, partition: int) -> _Partition:
         if not 0 <= partition < len(self._partitions):
@@ -209,9 +240,12 @@ class Registry:
             return f"site {spec.site} belongs to partition {home} of {self.partitions}, not {partition}"
         row = self._part(partition).row_of.get(spec.site)
         known = None if row is None else self._part(partition).specs[row]
-        if known is not None and _kinds(known) != _kinds(spec):
-            had, has = (", ".join(kind.wire for kind in _kinds(each)) for each in (known, spec))
-            return f"site {spec.site} is enrolled with {had}; that can't change to {has}: enrol it under a new id"
+        if known is not None and _fixed(spec)[: len(known.nameplates())] != _fixed(known):
+            had, has = (", ".join(name for name, _ in _fixed(each)) for each in (known, spec))
+            return (
+                f"site {spec.site} is enrolled with {had}; that can't change to {has}: "
+                "add devices after the others, or enrol it under a new id"
+            )
         return None
 
     def _shared(self, spec: SiteSpec) -> SiteSpec:
@@ -219,41 +253,74 @@ class Registry:
         return msgspec.structs.replace(spec, tariff=self._tariffs.setdefault(spec.tariff, spec.tariff))
 
 
-def _kinds(spec: SiteSpec) -> tuple[DeviceKind, ...]:
-    present = (spec.battery is not None, spec.solar_kw > 0, True)
-    return tuple(kind for kind, has in zip(DeviceKind, present, strict=True) if has)
+def _fixed(spec: SiteSpec) -> list[tuple[str, DeviceKind]]:
+    """What of its devices a site keeps for ever."""
+    return [(plate.name, plate.kind) for plate in spec.nameplates()]
 
 
-def _refresh(part: _Partition, added: Sequence[int], updated: Sequence[int]) -> None:
-    """Replace the partition's table by one with the added rows at its end and the updated rows rewritten."""
-    if not added and not updated:
-        return
+def _numbers(part: _Partition, row: int, first: int) -> list[int]:
+    """The numbers of a site's devices: those of its enrolment from `first` on, and those it got later."""
+    later = part.later.get(row, [])
+    return [*range(first, first + len(part.specs[row].nameplates()) - len(later)), *later]
+
+
+def _refresh(
+    part: _Partition, added: Sequence[int], updated: Sequence[int], devices: Sequence[_NewDevices]
+) -> None:  # fmt: skip
+    """Replace the partition's table by one with the new rows and devices at its end and the updated rows rewritten."""
     for row in (*updated, *added):
         part.place_of.setdefault(_place(part.specs[row]), len(part.place_of))
-    fresh = [part.specs[row] for row in added]
-    new = _device_columns(fresh, part.table.sites, part.table.devices) | _spec_columns(fresh, part.place_of)
+    new = _new_device_columns(part, devices) | _spec_columns([part.specs[row] for row in added], part.place_of)
     columns = {name: np.concatenate((getattr(part.table, name), new[name])) for name in TABLE_COLUMNS}
     if updated:
         for name, values in _spec_columns([part.specs[row] for row in updated], part.place_of).items():
             columns[name][list(updated)] = values
+        plates = [plate for row in updated for plate in part.specs[row].nameplates()]
+        numbers = [number for row in updated for number in _numbers(part, row, int(columns["first_device"][row]))]
+        for name, values in _plate_columns(plates).items():
+            columns[name][numbers] = values
     part.table = SiteTable.of(columns, part.place_of)
 
 
 def _place(spec: SiteSpec) -> Place:
-    return Place(spec.region, spec.feeder)
+    return Place(spec.region, spec.feeder, spec.path, spec.sets, spec.gateway, spec.provider, spec.firmware)
 
 
-def _device_columns(specs: Sequence[SiteSpec], first_site: int, first_device: int) -> dict[str, TableColumn]:
-    has = np.array([[kind in _kinds(spec) for kind in DeviceKind] for spec in specs], bool).reshape(-1, len(DeviceKind))
-    numbers = np.where(has, first_device + np.cumsum(has.ravel()).reshape(has.shape) - 1, ABSENT).astype(np.int32)
-    site, kind = np.nonzero(has)
-    return {
-        "battery_device": numbers[:, DeviceKind.BATTERY],
-        "solar_device": numbers[:, DeviceKind.SOLAR],
-        "meter_device": numbers[:, DeviceKind.METER],
-        "device_site": (first_site + site).astype(np.int32),
-        "device_kind": kind.astype(np.uint8),
+def _new_device_columns(part: _Partition, devices: Sequence[_NewDevices]) -> dict[str, TableColumn]:
+    """What new devices put at the end of the columns, numbered in the order in which they came."""
+    number, first, meter = part.table.devices, [], []
+    for new in devices:
+        if new.first:
+            first.append(number)
+            meter.append(number + next(i for i, plate in enumerate(new.plates) if plate.kind is DeviceKind.METER))
+        else:
+            part.later.setdefault(new.row, []).extend(range(number, number + len(new.plates)))
+        number += len(new.plates)
+    return _plate_columns([plate for new in devices for plate in new.plates]) | {
+        "device_site": np.array([new.row for new in devices for _ in new.plates], np.int32),
+        "first_device": np.array(first, np.int32),
+        "meter_device": np.array(meter, np.int32),
     }
+
+
+def _plate_columns(plates: Sequence[Nameplate]) -> dict[str, TableColumn]:
+    numbers = np.array([plate[2:] for plate in plates], np.float32).reshape(-1, 4).T
+    names = ("device_period_s", "device_capacity_kwh", "device_charge_limit_kw", "device_discharge_limit_kw")
+    columns: dict[str, TableColumn] = dict(zip(names, numbers, strict=True))
+    return columns | {"device_kind": np.array([plate.kind for plate in plates], np.uint8)}
+
+
+def _rewrite_plates(part: _Partition, columns: dict[str, TableColumn], rows: Sequence[int]) -> None:
+    """The nameplates of the devices that these sites had before, as they are now."""
+    for row in rows:
+        plates, later = part.specs[row].nameplates(), part.later.get(row, [])
+        first = int(columns["first_device"][row])
+        end = first
+        while end < part.table.devices and columns["device_site"][end] == row and end - first < len(plates):
+            end += 1
+        numbers = [*range(first, end), *later]
+        for name, values in _plate_columns(plates[: len(numbers)]).items():
+            columns[name][numbers] = values
 
 
 def _spec_columns(specs: Sequence[SiteSpec], place_of: dict[Place, int]) -> dict[str, TableColumn]:
@@ -276,9 +343,9 @@ _SPEC_COLUMNS = (
 
 def _spec_row(spec: SiteSpec) -> tuple[float, ...]:
     limits = (spec.import_limit_kw, spec.export_limit_kw)
-    if spec.battery is None:
+    battery = spec.storage
+    if battery is None:
         return (0.0, 0.0, 0.0, 1.0, 1.0, 0.0, *limits)
-    battery = spec.battery
     return (
         battery.capacity_kwh,
         battery.charge_limit_kw,

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, numpy dtype, unit, inclusive range, and what NaN means (empty: NaN is refused)."""
+    """One column: its name, numpy dtype, unit, inclusive range, and what NaN means (empty: NaN is refused).
+
+    `kinds` are narrower ranges (kind, low, high) for devices of some kinds.
+    """
 
     name: str
     dtype: str
@@ -18,6 +21,7 @@ class Column:
     low: float
     high: float
     nan: str
+    kinds: tuple[tuple[int, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

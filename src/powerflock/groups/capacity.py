@@ -1,7 +1,7 @@
 """What a site's battery can still give or take, over what it does now, for as long as it takes to be useful.
 
 Invariants: nothing below the owner's reserve or above the full pack, nothing past the connection's limits, nothing
-from a silent site (no command reaches it), NaN where power or energy is unknown. Must not know prices.
+from a site out of reach (no command gets there), NaN where power or energy is unknown. Must not know prices.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
-from powerflock.twins.estimate import Freshness, SiteColumns
+from powerflock.twins.estimate import SiteColumns
 
 LASTING_US = 300 * MICROS_PER_S
 """Power counts only if the stored energy carries it for one market interval."""
@@ -20,7 +20,7 @@ LASTING_US = 300 * MICROS_PER_S
 def up_down(columns: SiteColumns, lasting_us: int = LASTING_US) -> tuple[F64, F64]:
     """(S,) kW ≥ 0: `up` more towards export, `down` more towards import, each lasting `lasting_us`.
 
-    Unknown (NaN) where the battery's power or energy or the meter's power is; 0 for a site that is silent.
+    Unknown (NaN) where the battery's power or energy or the meter's power is; 0 for a site out of reach.
     """
     table, sites = columns.table, columns.meter_kw.size
     up_kw, down_kw = np.empty(sites), np.empty(sites)
@@ -40,9 +40,9 @@ def up_down(columns: SiteColumns, lasting_us: int = LASTING_US) -> tuple[F64, F6
         up_kw,
         down_kw,
     )
-    silent = columns.freshness == Freshness.SILENT
-    up_kw[silent & ~np.isnan(up_kw)] = 0.0
-    down_kw[silent & ~np.isnan(down_kw)] = 0.0
+    lost = ~columns.reachable
+    up_kw[lost & ~np.isnan(up_kw)] = 0.0
+    down_kw[lost & ~np.isnan(down_kw)] = 0.0
     return up_kw, down_kw
 
 

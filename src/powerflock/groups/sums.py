@@ -79,7 +79,7 @@ def group_sums(hierarchy: Hierarchy, columns: SiteColumns, partition: int = 0) -
     sums = np.zeros((hierarchy.groups, len(fields(GroupTable))))
     _accumulate(
         feeder,
-        table.battery_device,
+        table.capacity_kwh,
         columns.freshness,
         columns.meter_kw,
         columns.meter_std_kw,
@@ -128,7 +128,7 @@ def _ratio(part: F64, whole: F64) -> F64:
 @kernel
 def _accumulate(
     feeder: I32,
-    battery_device: I32,
+    plate_kwh: F64,
     freshness: U8,
     meter_kw: F64,
     meter_std_kw: F64,
@@ -149,7 +149,7 @@ def _accumulate(
             group[1] += 1.0
             group[7] += meter_kw[site]
             group[8] += meter_std_kw[site] ** 2
-        if battery_device[site] >= 0:
+        if plate_kwh[site] > 0.0:
             group[5] += 1.0
             if not np.isnan(stored_kwh[site]):
                 group[6] += 1.0

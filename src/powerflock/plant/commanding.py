@@ -21,7 +21,7 @@ from powerflock.plant.model import Award, RingSettings
 from powerflock.plant.offering import feeder_curves, feeder_limits
 from powerflock.plant.shard import SiteShard
 from powerflock.plant.terms import batteries
-from powerflock.twins.estimate import Freshness, SiteColumns
+from powerflock.twins.estimate import SiteColumns
 
 
 def target_kw(
@@ -62,7 +62,7 @@ def commands(
 ) -> tuple[Records, ...]:  # fmt: skip
     """Each partition's commands: setpoints at the feeders' prices, arbitrated, for the sites that need telling.
 
-    A silent site is told nothing: its curve is a guess, and held to it at night it would empty its battery.
+    A site out of reach is told nothing: its curve is a guess, and held to it at night it would empty its battery.
     """
     feeders = np.flatnonzero(hierarchy.level == Level.FEEDER)
     row_of_feeder = np.zeros(hierarchy.groups, np.int64)
@@ -73,7 +73,7 @@ def commands(
             out.append(np.zeros(0, COMMAND))
             continue
         feeder = row_of_feeder[hierarchy.feeder_of_site[part]]
-        told = (shard.twins.table.capacity_kwh > 0) & (own.freshness != Freshness.SILENT)
+        told = (shard.twins.table.capacity_kwh > 0) & own.reachable
         wish = np.where(told, setpoints(curve, feeder, cleared), np.nan)
         cells = batteries(shard.twins.table, shard.terms.wear_per_kwh, np.nan_to_num(own.net_load_kw))
         network = Proposal(Issuer.NETWORK, -cells.export_limit_kw, cells.import_limit_kw)

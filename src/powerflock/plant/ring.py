@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from powerflock.domain.arrays import Records
+from powerflock.domain.columns import SITE_EVENT
 from powerflock.domain.registry import Registry
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import add, group_sums
@@ -24,7 +25,7 @@ from powerflock.plant.planner import Planner
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.settling import settle
 from powerflock.plant.shard import SiteShard, interval_starts
-from powerflock.twins.apply import StepReport, step
+from powerflock.twins.apply import StepReport, desire, note, step
 from powerflock.twins.estimate import SiteColumns, observe
 
 
@@ -63,9 +64,18 @@ class Ring:
         for shard in self.shards:
             shard.open_books(observe(shard.twins, opened_us, self.settings.estimate))
 
-    def ingest(self, partition: int, batch: Records, now_us: int) -> StepReport:
-        """Readings into twins."""
-        return step(self.shards[partition].twins, batch, now_us)
+    def ingest(self, partition: int, batch: Records, now_us: int) -> StepReport | None:
+        """Readings, or events of links and commands, into twins; a report of the readings."""
+        twins = self.shards[partition].twins
+        if batch.dtype == SITE_EVENT:
+            note(twins, batch)
+            return None
+        return step(twins, batch, now_us)
+
+    def told(self, commands: Sequence[Records]) -> None:
+        """These commands, by partition, are on their way: from now on they are what the sites should do."""
+        for shard, own in zip(self.shards, commands, strict=True):
+            desire(shard.twins, own)
 
     def turn(self, now_us: int) -> Turn:
         """One tick of the ring at `now_us`."""

@@ -26,7 +26,7 @@ from powerflock.plant.plan import Plan, solve_checked
 from powerflock.plant.policies import policy_batch
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
-from powerflock.twins.estimate import Freshness, SiteColumns
+from powerflock.twins.estimate import SiteColumns
 
 
 class SiteShard:
@@ -147,7 +147,7 @@ class SiteShard:
         if self.plan is None or step < 0:
             return np.repeat(columns.meter_kw[:, None], PRICE_GRID.size, axis=1)
         curves = offers(replace(moment, batteries=reported), self.plan.fleet, step, PRICE_GRID)
-        out_of_reach = (columns.freshness == Freshness.SILENT) | np.isnan(net_load_kw) | np.isnan(stored_kwh)
+        out_of_reach = ~columns.reachable | np.isnan(net_load_kw) | np.isnan(stored_kwh)
         out_of_reach |= ~self.plan.covers(self.sites)
         return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves)
 

@@ -52,8 +52,8 @@ class Terms:
                 -1, 48
             ),
             np.array(tariff, np.int32),
-            np.array([spec.battery.wear_per_kwh if spec.battery else 0.0 for spec in specs]),
-            np.array([spec.solar_kw for spec in specs]),
+            np.array([spec.storage.wear_per_kwh if spec.storage else 0.0 for spec in specs]),
+            np.array([spec.rated_solar_kw for spec in specs]),
             np.array([spec.daily_load_kwh for spec in specs]),
             np.array([spec.utc_offset_minutes for spec in specs], np.int32),
             np.array(place, np.int32),

@@ -26,9 +26,13 @@ from powerflock.sim.profiles import Profiles
 _INITIAL_SHARE = (0.2, 0.8)
 
 
+HOME_KINDS = (DeviceKind.BATTERY, DeviceKind.SOLAR, DeviceKind.METER)
+"""What a simulated home has at most one of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Device index of each home's battery, solar and meter, (3, S) int64 by `DeviceKind`; −1 where it has none."""
+    """Device index of each home's battery, solar and meter, (3, S) int64 by `HOME_KINDS`; −1 where it has none."""
 
     index: I64
 
@@ -41,7 +45,7 @@ class Devices:
 
 
 def present(specs: Sequence[SiteSpec]) -> Bools:
-    """Which devices each home has, (3, S) by `DeviceKind`."""
+    """Which devices each home has, (3, S) by `HOME_KINDS`."""
     batteries = [spec.battery is not None for spec in specs]
     solars = [spec.solar_kw > 0.0 for spec in specs]
     return np.array([batteries, solars, [True] * len(specs)])
@@ -83,7 +87,7 @@ class SimFleet:
         self.solar_kwh, self.battery_kwh, self.throughput_kwh = np.zeros(homes), np.zeros(homes), np.zeros(homes)
         self.setpoint_kw = np.full(homes, np.nan)
         self.rung = np.full(homes, Rung.SELF_CONSUMPTION, np.uint8)
-        self.seq = np.zeros((len(DeviceKind), homes), dtype=np.int64)
+        self.seq = np.zeros((len(HOME_KINDS), homes), dtype=np.int64)
         self.silent = np.zeros(homes, dtype=np.bool_)
 
     def apply(
@@ -158,7 +162,7 @@ class SimFleet:
         chosen = chosen[~self.silent[chosen]]
         power, energy = self.device_power_kw(), self.device_energy_kwh()
         parts = []
-        for kind in DeviceKind:
+        for kind in HOME_KINDS:
             homes = chosen[devices.index[kind, chosen] >= 0]
             part = np.empty(homes.size, dtype=TELEMETRY)
             part["device"] = devices.index[kind, homes]
@@ -181,11 +185,11 @@ class SimFleet:
         return taken
 
     def device_power_kw(self) -> F64:
-        """Power of each device over the last step, (3, S) by `DeviceKind`, passive."""
+        """Power of each device over the last step, (3, S) by `HOME_KINDS`, passive."""
         return np.stack([self.battery_kw, self.solar_kw, self.net_kw])
 
     def device_energy_kwh(self) -> F64:
-        """Energy each device reports, (3, S) by `DeviceKind`: stored; net solar register; net meter register."""
+        """Energy each device reports, (3, S) by `HOME_KINDS`: stored; net solar register; net meter register."""
         return np.stack([self.stored_kwh, self.solar_kwh, self.import_kwh - self.export_kwh])
 
 

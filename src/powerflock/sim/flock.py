@@ -18,7 +18,7 @@ from powerflock.domain.clock import MICROS_PER_S, ScaledClock
 from powerflock.domain.columns import COMMAND, DeviceKind, ReadingRow
 from powerflock.edge.ladder import Rung
 from powerflock.edge.safety import Refusal
-from powerflock.sim.fleet import SimFleet, present
+from powerflock.sim.fleet import HOME_KINDS, SimFleet, present
 from powerflock.sim.ledger import Ledger
 from powerflock.sim.memory import remember
 from powerflock.sim.profiles import STEP_US
@@ -187,7 +187,7 @@ class Flock:
         """Read every device of `homes` now and hand each home its batch."""
         rows: I64 = np.array([home.row for home in homes], dtype=np.int64)
         power, energy = fleet.device_power_kw()[:, rows].tolist(), fleet.device_energy_kwh()[:, rows].tolist()
-        seqs = [fleet.next_seq(kind, rows).tolist() for kind in DeviceKind]
+        seqs = [fleet.next_seq(kind, rows).tolist() for kind in HOME_KINDS]
         limits = np.stack([fleet.charge_limit_kw(), fleet.discharge_limit_kw(), fleet.limits.capacity_kwh])[:, rows].T
         has, now_us = self._has[:, rows].T.tolist(), fleet.now_us
         for place, (home, kinds, limit) in enumerate(zip(homes, has, limits.tolist(), strict=True)):
@@ -200,7 +200,7 @@ class Flock:
                     energy[kind][place],
                     *(limit if kind is DeviceKind.BATTERY else ()),
                 )
-                for kind in DeviceKind
+                for kind in HOME_KINDS
                 if kinds[kind]
             ]
             self._number += 1

@@ -1,17 +1,20 @@
-"""A shard: the last reading of each device of one partition, and its sites' specs, as columns.
+"""A shard: what the devices and sites of one partition last said and were last told, as columns.
 
-Invariants: one row per device number of the table; `seq` is the watermark, -1 before the first reading. A device's row
-is 40 bytes side by side, because readings come in random order and one row then costs one or two cache lines: measured
-at a million devices, 47 M updates a second per core against 22 M with an array per column. Must not know the log.
+Invariants: one row per device number and one per site row of the table; `seq` is the watermark, -1 before the first
+reading. A device's row is 40 bytes side by side, whatever its kind, because readings come in random order and one row
+then costs one or two cache lines: measured at a million devices, 47 M updates a second per core against 22 M with an
+array per column. Must not know the log.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-from powerflock.domain.arrays import Records
+from powerflock.domain.arrays import F64, I64, Bools, Records
+from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.registry import SiteTable
 
@@ -32,28 +35,73 @@ DEVICE = np.dtype(
 """A device as last reported: the fields of telemetry, with the same units, signs and meaning of NaN."""
 
 
+class Link(IntEnum):
+    """Whether a site's edge has a session."""
+
+    UNKNOWN = 0
+    UP = 1
+    DOWN = 2
+
+
+SITE = np.dtype(
+    [
+        ("desired_seq", "<i8"),
+        ("desired_us", "<i8"),
+        ("expires_us", "<i8"),
+        ("previous_seq", "<i8"),
+        ("answered_seq", "<i8"),
+        ("answered_us", "<i8"),
+        ("link_seq", "<i8"),
+        ("link_us", "<i8"),
+        ("desired_kw", "<f4"),
+        ("previous_kw", "<f4"),
+        ("gateway", "<u4"),
+        ("answer", "u1"),
+        ("link", "u1"),
+    ]
+)
+"""A site's connection as it was last told (desired), as its edge last answered, and its link; seq -1: never.
+
+The command before the newest one is kept, because its answer may come after the newest was issued.
+"""
+
+
 @dataclass(slots=True, eq=False)
 class Shard:
-    """One partition's state: `devices` (D,) of dtype `DEVICE`, changed in place by `apply.step`, and the `table`."""
+    """One partition's state: `devices` (D,) of `DEVICE`, `sites` (S,) of `SITE`, changed in place, and the `table`."""
 
     table: SiteTable
     devices: Records
+    sites: Records
 
     @staticmethod
     def empty() -> Shard:
         """A partition without sites."""
-        return Shard(SiteTable.empty(), unseen(0))
+        return Shard(SiteTable.empty(), unseen(0), untold(0))
 
     @staticmethod
     def of(table: SiteTable) -> Shard:
         """A shard of the table's sites, none of which has reported."""
-        return Shard(table, unseen(table.devices))
+        return Shard(table, unseen(table.devices), untold(table.sites))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all columns hold, the table's among them."""
+        table = (getattr(self.table, name) for name in self.table.__slots__ if name != "places")
+        return int(self.devices.nbytes + self.sites.nbytes + sum(column.nbytes for column in table))
 
 
 def unseen(devices: int) -> Records:
     """(D,) rows of dtype `DEVICE` that have not reported: everything unknown."""
     row = np.array((NEVER, 0, np.nan, np.nan, np.nan, np.nan, np.nan), DEVICE)
     rows: Records = np.full(devices, row, DEVICE)
+    return rows
+
+
+def untold(sites: int) -> Records:
+    """(S,) rows of dtype `SITE` that were told nothing and of whose link nothing is known."""
+    row = np.array((NEVER, 0, 0, NEVER, NEVER, 0, NEVER, 0, np.nan, np.nan, 0, 0, Link.UNKNOWN), SITE)
+    rows: Records = np.full(sites, row, SITE)
     return rows
 
 
@@ -71,4 +119,32 @@ def enrol(shard: Shard, table: SiteTable) -> None:
         raise InvalidInput("site table's devices", table.devices, bound, "Is it this partition's newest table?")
     if table.devices > known:
         shard.devices = np.concatenate((shard.devices, unseen(table.devices - known)))
+    if table.sites > shard.sites.size:
+        shard.sites = np.concatenate((shard.sites, untold(table.sites - shard.sites.size)))
     shard.table = table
+
+
+def applied_kw(sites: Records) -> F64:
+    """(S,) the setpoint that each edge last confirmed to hold; NaN where it confirmed none of the last two."""
+    newest = (sites["answered_seq"] == sites["desired_seq"]) & (sites["desired_seq"] >= 0)
+    before = (sites["answered_seq"] == sites["previous_seq"]) & (sites["previous_seq"] >= 0)
+    held = np.where(newest, sites["desired_kw"], np.where(before, sites["previous_kw"], np.nan))
+    return np.where(sites["answer"] == ANSWER_APPLIED, held, np.nan).astype(np.float64)
+
+
+def unconfirmed(sites: Records, now_us: int, patience_us: int) -> Bools:
+    """(S,) sites whose newest command is in force, older than `patience_us`, and was not answered."""
+    waiting = (sites["desired_seq"] > sites["answered_seq"]) & (sites["expires_us"] > now_us)
+    return np.asarray(waiting & (sites["desired_us"] + patience_us < now_us))
+
+
+def power_of(shard: Shard, kind: DeviceKind) -> F64:
+    """(S,) kW as last reported by all of each site's devices of `kind`: 0 without any, NaN where one is unknown."""
+    devices = np.flatnonzero(shard.table.device_kind == kind)
+    site: I64 = shard.table.device_site[devices].astype(np.int64)
+    power = shard.devices["power_kw"][devices].astype(np.float64)
+    return np.asarray(np.bincount(site, power, minlength=shard.table.sites), np.float64)
+
+
+ANSWER_APPLIED = 1
+"""`answer` of an edge that holds the command; 2 is refused, 3 expired, 0 none yet."""

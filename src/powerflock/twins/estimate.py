@@ -1,9 +1,9 @@
 """What each site does now, from what its devices last said: known, estimated or unknown, and how sure.
 
-Invariants: unknown is NaN and never zero; a device that a site does not have is a known zero. A silent site keeps its
-last power in the total, its battery only until it would be full or at its reserve, and its uncertainty grows with the
-square root of the time overdue. Freshness counts knowledge, not contact: a site is as old as the oldest power among
-its devices. Must not know groups, plans or commands.
+Invariants: unknown is NaN and never zero; devices that a site does not have add exactly zero. A site not heard of keeps
+its last power in the total, its batteries only until they would be full or at their reserve. Freshness is of knowledge,
+not contact: a site is as old as the oldest of its meter, batteries and panels, each held to its own kind's ages and its
+own report rate. A site whose link is down is at best stale, and not reachable. Must not know groups, plans or prices.
 """
 
 from __future__ import annotations
@@ -14,41 +14,56 @@ from enum import IntEnum
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64, I32, U8, Records
+from powerflock.domain.arrays import F32, F64, I32, U8, Bools, Records
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
+from powerflock.domain.columns import DeviceKind
 from powerflock.domain.registry import SiteTable
-from powerflock.twins.columns import Shard
+from powerflock.twins.columns import Link, Shard
+from powerflock.twins.uncertainty import integrated_std, wandered_std
 
 
 class Freshness(IntEnum):
-    """How old what we know of a site is."""
+    """How old what we know of a site or device is."""
 
     FRESH = 0
     STALE = 1
     SILENT = 2
 
 
-_PACK_COLUMNS = 8
-_FLOW_COLUMNS = 5
+_PERIODS_UNTIL_STALE, _PERIODS_UNTIL_SILENT = 3, 10
+_SLOW_US = 300 * MICROS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class EstimateSettings:
-    """When a site counts as stale and silent, and how fast power wanders (kW per square root of an hour overdue)."""
+    """When a device counts as stale and silent, by `DeviceKind`, and how far power wanders from where it was last seen.
+
+    Power is taken to wander about its estimate with `..._wander_kw` (standard deviation, reached after some `relax_h`),
+    of which the share `common_ratio` (of the variance) is common to all sites, as weather is.
+    """
 
     report_period_us: int = 10 * MICROS_PER_S
-    stale_after_us: int = 30 * MICROS_PER_S
-    silent_after_us: int = 300 * MICROS_PER_S
-    meter_drift_kw: float = 1.5
-    battery_drift_kw: float = 2.0
+    stale_after_us: tuple[int, ...] = (30 * MICROS_PER_S,) * 3 + (_SLOW_US,) * 2
+    silent_after_us: tuple[int, ...] = (300 * MICROS_PER_S,) * 3 + (10 * _SLOW_US,) * 2
+    meter_wander_kw: float = 1.5
+    battery_wander_kw: float = 2.0
+    relax_h: float = 2.0
+    common_ratio: float = 0.05
+
+    @staticmethod
+    def alike(report_period_us: int, stale_after_us: int, silent_after_us: int) -> EstimateSettings:
+        """The same ages for devices of every kind."""
+        kinds = len(DeviceKind)
+        return EstimateSettings(report_period_us, (stale_after_us,) * kinds, (silent_after_us,) * kinds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteColumns:
     """(S,) float64 columns by site row at one time, passive signs; NaN is unknown. `freshness` is (S,) u1.
 
-    `load_kw` = meter − battery − solar; `net_load_kw` = meter − battery; `register_kwh` is the net meter register
-    carried from its last reading to now; `age_us` is NaN where a device never said its power.
+    `load_kw` = meter − battery − solar (chargers and switched loads are part of it); `net_load_kw` = meter − battery;
+    `register_kwh` is the net meter register carried from its last reading to now; `age_us` is NaN where a device never
+    said its power. Only `reachable` (S,) sites can be told anything.
     """
 
     table: SiteTable
@@ -67,61 +82,47 @@ class SiteColumns:
     register_std_kwh: F64
     age_us: F64
     freshness: U8
+    reachable: Bools
+    common_ratio: float
+
+
+_COLUMNS = 17
+(
+    _METER, _BATTERY, _SOLAR, _LOAD, _NET, _STORED, _FULL, _CHARGE, _DISCHARGE, _REGISTER, _AGE, _METER_STD,
+    _BATTERY_STD, _REGISTER_STD, _STOPPED_KW, _STOPPED_KWH, _BATTERY_AGE,
+) = range(_COLUMNS)  # fmt: skip
+_KIND_BATTERY, _KIND_SOLAR, _KIND_METER = int(DeviceKind.BATTERY), int(DeviceKind.SOLAR), int(DeviceKind.METER)
+_FRESH, _STALE, _SILENT = int(Freshness.FRESH), int(Freshness.STALE), int(Freshness.SILENT)
+_DOWN = int(Link.DOWN)
 
 
 def observe(shard: Shard, now_us: int, settings: EstimateSettings) -> SiteColumns:
     """Every site of the shard at `now_us`."""
-    table, devices = shard.table, shard.devices
-    packs = np.zeros((_PACK_COLUMNS, table.sites))
-    _carry_batteries(
-        devices,
-        table.battery_device,
-        table.capacity_kwh,
-        table.charge_limit_kw,
-        table.discharge_limit_kw,
-        table.charge_efficiency_ratio,
-        table.discharge_efficiency_ratio,
-        table.reserve_kwh,
-        now_us,
-        settings.report_period_us,
-        packs,
-    )
-    reported_kw, battery_kw, stored_kwh, capacity_kwh, charge_kw, discharge_kw, stopped_h, battery_age_us = packs
-    flows = np.zeros((_FLOW_COLUMNS, table.sites))
-    _read_meters(devices, table.meter_device, table.solar_device, reported_kw, stopped_h, now_us, flows)
-    meter_kw, solar_kw, register_kwh, meter_age_us, solar_age_us = flows
-    age_us: F64 = np.maximum(np.maximum(meter_age_us, solar_age_us), battery_age_us)
-    overdue_h = _overdue_h(meter_age_us, settings)
-    net_load_kw = meter_kw - battery_kw
+    table = shard.table
+    columns, freshness = np.zeros((_COLUMNS, table.sites)), np.zeros(table.sites, np.uint8)
+    ages = np.array([settings.stale_after_us, settings.silent_after_us], np.float64)
+    _read_devices(
+        shard.devices, table.device_site, table.device_kind, table.device_period_s, table.device_capacity_kwh,
+        table.device_charge_limit_kw, table.device_discharge_limit_kw, table.meter_device, table.capacity_kwh,
+        table.reserve_kwh, table.charge_efficiency_ratio, table.discharge_efficiency_ratio, now_us,
+        settings.report_period_us, ages, columns, freshness,
+    )  # fmt: skip
+    reachable = np.empty(table.sites, np.bool_)
+    wander = np.array([settings.meter_wander_kw, settings.battery_wander_kw, settings.relax_h])
+    _finish(shard.sites, settings.report_period_us, wander, columns, freshness, reachable)
     return SiteColumns(
-        table=table,
-        meter_kw=meter_kw,
-        meter_std_kw=settings.meter_drift_kw * np.sqrt(overdue_h),
-        battery_kw=battery_kw,
-        battery_std_kw=settings.battery_drift_kw * np.sqrt(_overdue_h(battery_age_us, settings)),
-        solar_kw=solar_kw,
-        load_kw=net_load_kw - solar_kw,
-        net_load_kw=net_load_kw,
-        stored_kwh=stored_kwh,
-        capacity_kwh=capacity_kwh,
-        charge_limit_kw=charge_kw,
-        discharge_limit_kw=discharge_kw,
-        register_kwh=register_kwh,
-        register_std_kwh=settings.meter_drift_kw * overdue_h * np.sqrt(overdue_h / 3.0),
-        age_us=age_us,
-        freshness=_freshness(age_us, settings),
-    )
+        table, columns[_METER], columns[_METER_STD], columns[_BATTERY], columns[_BATTERY_STD], columns[_SOLAR],
+        columns[_LOAD], columns[_NET], columns[_STORED], columns[_FULL], columns[_CHARGE], columns[_DISCHARGE],
+        columns[_REGISTER], columns[_REGISTER_STD], columns[_AGE], freshness, reachable, settings.common_ratio,
+    )  # fmt: skip
 
 
-def _overdue_h(age_us: F64, settings: EstimateSettings) -> F64:
-    return np.asarray(np.maximum(age_us - settings.report_period_us, 0.0) / MICROS_PER_HOUR)
-
-
-def _freshness(age_us: F64, settings: EstimateSettings) -> U8:
-    known: U8 = np.full(age_us.size, Freshness.SILENT, np.uint8)
-    known[age_us <= settings.silent_after_us] = Freshness.STALE
-    known[age_us <= settings.stale_after_us] = Freshness.FRESH
-    return known
+def device_freshness(shard: Shard, now_us: int, settings: EstimateSettings) -> U8:
+    """(D,) the `Freshness` of each device, of every kind."""
+    table, freshness = shard.table, np.empty(shard.table.devices, np.uint8)
+    ages = np.array([settings.stale_after_us, settings.silent_after_us], np.float64)
+    _device_freshness(shard.devices, table.device_kind, table.device_period_s, now_us, ages, freshness)
+    return freshness
 
 
 @kernel
@@ -131,73 +132,91 @@ def _age_us(power_kw: float, time_us: int, now_us: int) -> float:
 
 
 @kernel
-def _carry_batteries(
-    devices: Records,
-    battery_device: I32,
-    capacity_kwh: F64,
-    charge_limit_kw: F64,
-    discharge_limit_kw: F64,
-    charge_efficiency_ratio: F64,
-    discharge_efficiency_ratio: F64,
-    reserve_kwh: F64,
-    now_us: int,
-    report_period_us: int,
-    packs: F64,
-) -> None:
-    """Let each battery go on at its last power until it would be full, or down to its reserve; fills (8, S) `packs`.
-
-    Its rows: power as reported; power now; energy now; capacity; limits; hours since it must have stopped (0: it goes
-    on); age. All zero for a site without a battery.
-    """
-    for site in range(battery_device.size):
-        if battery_device[site] < 0:
-            continue
-        device = devices[battery_device[site]]
-        power, stored = np.float64(device.power_kw), device.energy_kwh
-        age = _age_us(power, device.time_us, now_us)
-        full = capacity_kwh[site] if np.isnan(device.capacity_kwh) else np.float64(device.capacity_kwh)
-        if power > 0.0:
-            filling, room = power * charge_efficiency_ratio[site], full - stored
-        else:
-            filling, room = power / discharge_efficiency_ratio[site], stored - reserve_kwh[site]
-        until = np.inf if filling == 0.0 else np.maximum(room, 0.0) / abs(filling)
-        hours = age / MICROS_PER_HOUR
-        stopped = hours > until and age > report_period_us
-        packs[0, site] = power
-        packs[1, site] = 0.0 if stopped else power
-        packs[2, site] = stored + filling * np.minimum(hours, until)
-        packs[3, site] = full
-        packs[4, site] = charge_limit_kw[site] if np.isnan(device.charge_limit_kw) else device.charge_limit_kw
-        packs[5, site] = discharge_limit_kw[site] if np.isnan(device.discharge_limit_kw) else device.discharge_limit_kw
-        packs[6, site] = hours - until if stopped else 0.0
-        packs[7, site] = age
+def _freshness(age_us: float, kind: int, period_s: float, ages: F64) -> int:
+    period_us = period_s * MICROS_PER_S
+    if age_us <= max(ages[0, kind], _PERIODS_UNTIL_STALE * period_us):
+        return _FRESH
+    if age_us <= max(ages[1, kind], _PERIODS_UNTIL_SILENT * period_us):
+        return _STALE
+    return _SILENT
 
 
 @kernel
-def _read_meters(
-    devices: Records,
-    meter_device: I32,
-    solar_device: I32,
-    reported_kw: F64,
-    stopped_h: F64,
-    now_us: int,
-    flows: F64,
-) -> None:
-    """Carry each meter to now, less the battery's power since it stopped; fills (5, S) `flows`.
+def _device_freshness(devices: Records, kinds: U8, period_s: F32, now_us: int, ages: F64, freshness: U8) -> None:
+    for number in range(devices.size):
+        age = _age_us(devices[number].power_kw, devices[number].time_us, now_us)
+        freshness[number] = _freshness(age, kinds[number], period_s[number], ages)
 
-    Its rows: meter power; solar power; meter register; the meter's age; the solar's age.
-    """
-    for site in range(meter_device.size):
-        meter = devices[meter_device[site]]
-        power = np.float64(meter.power_kw)
-        age = _age_us(power, meter.time_us, now_us)
-        flows[0, site] = power
-        flows[2, site] = meter.energy_kwh + power * age / MICROS_PER_HOUR
-        if 0.0 < stopped_h[site] < age / MICROS_PER_HOUR:  # the meter was read while the battery still ran
-            flows[0, site] -= reported_kw[site]
-            flows[2, site] -= reported_kw[site] * stopped_h[site]
-        flows[3, site] = age
-        if solar_device[site] >= 0:
-            solar = devices[solar_device[site]]
-            flows[1, site] = solar.power_kw
-            flows[4, site] = _age_us(flows[1, site], solar.time_us, now_us)
+
+@kernel
+def _older(age_us: float, other_us: float) -> float:
+    """The greater age; NaN, never known, is the greatest of all."""
+    return age_us if np.isnan(age_us) or age_us > other_us else other_us
+
+
+@kernel
+def _read_devices(
+    devices: Records, device_site: I32, device_kind: U8, period_s: F32, plate_kwh: F32, plate_charge_kw: F32,
+    plate_discharge_kw: F32, meter_device: I32, capacity_kwh: F64, reserve_kwh: F64, charge_efficiency_ratio: F64,
+    discharge_efficiency_ratio: F64, now_us: int, report_period_us: int, ages: F64, columns: F64, freshness: U8,
+) -> None:  # fmt: skip
+    """Add every device to its site's columns; batteries go on at their last power until full or at their reserve."""
+    for number in range(devices.size):
+        kind, site, device = device_kind[number], device_site[number], devices[number]
+        if kind > _KIND_METER:
+            continue
+        power = np.float64(device.power_kw)
+        age = _age_us(power, device.time_us, now_us)
+        freshness[site] = max(freshness[site], _freshness(age, kind, period_s[number], ages))
+        columns[_AGE, site] = _older(columns[_AGE, site], age)
+        if kind == _KIND_SOLAR:
+            columns[_SOLAR, site] += power
+        elif kind == _KIND_METER:
+            columns[_METER, site] = power
+            columns[_REGISTER, site] = device.energy_kwh + power * age / MICROS_PER_HOUR
+            columns[_METER_STD, site] = age
+        else:
+            full = np.float64(plate_kwh[number] if np.isnan(device.capacity_kwh) else device.capacity_kwh)
+            empty = reserve_kwh[site] * plate_kwh[number] / capacity_kwh[site]
+            ratio = charge_efficiency_ratio[site] if power > 0.0 else 1.0 / discharge_efficiency_ratio[site]
+            filling = power * ratio
+            room = full - device.energy_kwh if power > 0.0 else device.energy_kwh - empty
+            until = np.inf if filling == 0.0 else np.maximum(room, 0.0) / abs(filling)
+            hours = age / MICROS_PER_HOUR
+            stopped = hours > until and age > report_period_us
+            columns[_BATTERY, site] += 0.0 if stopped else power
+            columns[_STORED, site] += device.energy_kwh + filling * np.minimum(hours, until)
+            columns[_FULL, site] += full
+            limit = plate_charge_kw[number] if np.isnan(device.charge_limit_kw) else device.charge_limit_kw
+            columns[_CHARGE, site] += limit
+            limit = plate_discharge_kw[number] if np.isnan(device.discharge_limit_kw) else device.discharge_limit_kw
+            columns[_DISCHARGE, site] += limit
+            columns[_BATTERY_AGE, site] = _older(columns[_BATTERY_AGE, site], age)
+            if stopped:  # if the meter was read while the battery still ran, its power has to come off the meter
+                metered_h = float(now_us - devices[meter_device[site]].time_us) / MICROS_PER_HOUR
+                if hours - until < metered_h:
+                    columns[_STOPPED_KW, site] += power
+                    columns[_STOPPED_KWH, site] += power * (hours - until)
+
+
+@kernel
+def _finish(
+    sites: Records, report_period_us: int, wander: F64, columns: F64, freshness: U8, reachable: Bools
+) -> None:  # fmt: skip
+    """What follows from the sums: loads, uncertainties, and whom a command can reach."""
+    meter_wander_kw, battery_wander_kw, relax_h = wander
+    for site in range(freshness.size):
+        meter = columns[_METER, site] - columns[_STOPPED_KW, site]
+        columns[_METER, site] = meter
+        columns[_REGISTER, site] -= columns[_STOPPED_KWH, site]
+        columns[_NET, site] = meter - columns[_BATTERY, site]
+        columns[_LOAD, site] = columns[_NET, site] - columns[_SOLAR, site]
+        overdue_h = np.maximum(columns[_METER_STD, site] - report_period_us, 0.0) / MICROS_PER_HOUR
+        columns[_METER_STD, site] = wandered_std(meter_wander_kw, relax_h, overdue_h)
+        columns[_REGISTER_STD, site] = integrated_std(meter_wander_kw, relax_h, overdue_h)
+        overdue_h = np.maximum(columns[_BATTERY_AGE, site] - report_period_us, 0.0) / MICROS_PER_HOUR
+        columns[_BATTERY_STD, site] = wandered_std(battery_wander_kw, relax_h, overdue_h)
+        lost = sites[site].link == _DOWN
+        reachable[site] = not lost and freshness[site] != _SILENT
+        if lost:
+            freshness[site] = max(freshness[site], _STALE)

@@ -6,14 +6,20 @@ import msgspec
 import numpy as np
 import pytest
 
+from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput, NotFound
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Status
 from powerflock.domain.registry import ABSENT, TABLE_COLUMNS, Place, Registry, SiteAddress
-from powerflock.domain.site import BatterySpec, SiteSpec, Tariff
+from powerflock.domain.site import BatterySpec, DeviceSpec, SiteSpec, Tariff
 
 FLAT = Tariff("flat", (0.3,) * 48, (0.05,) * 48)
 BATTERY = BatterySpec(10.0, 5.0, 4.0)
+
+
+SECOND = DeviceSpec("battery-2", "battery", BatterySpec(20.0, 10.0, 8.0, reserve_ratio=0.5))
+CAR = DeviceSpec("car", "ev_charger", rated_kw=7.4, report_period_s=60.0)
+BOILER = DeviceSpec("boiler", "load", rated_kw=3.6)
 
 
 def home(
@@ -29,8 +35,8 @@ def test_devices_are_numbered_in_the_order_of_enrolment_battery_solar_meter() ->
     enrolment = registry.enrol(0, [home("c", solar_kw=0.0)])
     table = registry.table(0)
     assert enrolment.added.tolist() == [2]
-    assert table.battery_device.tolist() == [0, ABSENT, 4]
-    assert table.solar_device.tolist() == [1, ABSENT, ABSENT]
+    assert table.first_of(DeviceKind.BATTERY).tolist() == [0, ABSENT, 4]
+    assert table.first_of(DeviceKind.SOLAR).tolist() == [1, ABSENT, ABSENT]
     assert table.meter_device.tolist() == [2, 3, 5]
     assert table.device_site.tolist() == [0, 0, 0, 1, 2, 2]
     assert table.device_kind.tolist() == [0, 1, 2, 2, 0, 2]
@@ -72,6 +78,57 @@ def test_a_changed_spec_updates_its_row_and_leaves_earlier_tables_alone() -> Non
     assert registry.spec("a") == bigger
 
 
+def test_a_home_may_have_any_devices_and_get_more_later_without_moving_the_others() -> None:
+    registry = Registry.empty(1)
+    registry.enrol(0, [msgspec.structs.replace(home("a"), devices=(CAR,)), home("b")])
+    grown = msgspec.structs.replace(home("a"), devices=(CAR, SECOND))
+    assert registry.enrol(0, [grown]).updated.tolist() == [0]
+    address = registry.resolve("a")
+    assert address is not None
+    assert address.devices == {"battery": 0, "solar": 1, "meter": 2, "car": 3, "battery-2": 7}
+    table = registry.table(0)
+    assert table.device_site.tolist() == [0, 0, 0, 0, 1, 1, 1, 0]
+    assert table.device_kind.tolist() == [0, 1, 2, 3, 0, 1, 2, 0]
+    assert table.device_period_s[3] == 60.0
+    assert (table.device_capacity_kwh[7], table.device_charge_limit_kw[3]) == (20.0, np.float32(7.4))
+    assert (table.capacity_kwh[0], table.charge_limit_kw[0], table.discharge_limit_kw[0]) == (30.0, 15.0, 12.0)
+    assert table.reserve_kwh[0] == pytest.approx(12.0)
+    fewer = registry.enrol(0, [home("a")]).outcome
+    assert "add devices after the others" in fewer.reasons["a"]
+
+
+def test_a_known_device_with_another_nameplate_changes_in_its_place() -> None:
+    registry = Registry.empty(1)
+    registry.enrol(0, [msgspec.structs.replace(home("a"), devices=(CAR,)), home("b")])
+    faster = msgspec.structs.replace(CAR, rated_kw=22.0)
+    registry.enrol(0, [msgspec.structs.replace(home("a"), devices=(faster,))])
+    assert registry.table(0).device_charge_limit_kw.tolist()[3] == 22.0
+    assert registry.table(0).devices == 7
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        ((DeviceSpec("meter", "load", rated_kw=1.0),), "must not be taken already"),
+        ((CAR, CAR), "must not be taken already"),
+        ((DeviceSpec("spa", "battery"),), "if and only if"),
+        ((DeviceSpec("", "load"),), "device name is ''"),
+        ((DeviceSpec("spa", "load", rated_kw=-1.0),), "spa.rated_kw is -1.0"),
+    ],
+)
+def test_a_device_that_makes_no_sense_is_refused_by_name(devices: tuple[DeviceSpec, ...], reason: str) -> None:
+    registry = Registry.empty(1)
+    outcome = registry.enrol(0, [msgspec.structs.replace(home("a"), devices=devices)]).outcome
+    assert reason in outcome.reasons["a"]
+
+
+def test_a_place_tells_groups_and_what_fails_together() -> None:
+    registry = Registry.empty(1)
+    spec = msgspec.structs.replace(home("a"), path=("north",), sets=("trial",), provider="telco", firmware="2.1")
+    registry.enrol(0, [spec, home("b")])
+    assert registry.table(0).places[0] == Place("VIC1", "f1", ("north",), ("trial",), "", "telco", "2.1")
+
+
 def test_bad_specs_are_refused_by_name_and_the_others_applied() -> None:
     registry = Registry.empty(2)
     mine = next(name for name in ("a", "b", "c", "d") if partition_of(name, 2) == 0)
@@ -89,6 +146,8 @@ def test_bad_specs_are_refused_by_name_and_the_others_applied() -> None:
 def test_the_same_events_give_the_same_tables_however_they_are_batched() -> None:
     specs = [home(f"s{i}", battery=i % 3 > 0, solar_kw=float(i % 2), feeder=f"f{i % 4}") for i in range(20)]
     specs.append(home("s5", solar_kw=1.0, feeder="elsewhere"))
+    specs.insert(8, msgspec.structs.replace(home("s5", solar_kw=1.0, feeder="f1"), devices=(SECOND, CAR)))
+    specs[-1] = msgspec.structs.replace(specs[-1], devices=(SECOND, CAR, BOILER))
     at_once, one_by_one = Registry.empty(1), Registry.empty(1)
     at_once.enrol(0, specs)
     for spec in specs:
@@ -96,6 +155,7 @@ def test_the_same_events_give_the_same_tables_however_they_are_batched() -> None
     for name in TABLE_COLUMNS:
         if name != "place":
             np.testing.assert_array_equal(getattr(at_once.table(0), name), getattr(one_by_one.table(0), name))
+    assert at_once.resolve("s5") == one_by_one.resolve("s5")
     for table in (at_once.table(0), one_by_one.table(0)):
         assert [table.places[i].feeder for i in table.place] == [spec.feeder for spec in at_once.specs(0)]
 

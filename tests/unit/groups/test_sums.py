@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powerflock.domain.clock import MICROS_PER_S
+from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.registry import SiteTable
 from powerflock.groups.capacity import up_down
@@ -39,7 +40,9 @@ def build(sites: list[SiteDraw], prefix: str = "s") -> tuple[SiteTable, SiteColu
         then = NOW_US - age_s * MICROS_PER_S
         rows = [reading(int(table.meter_device[row]), 1, meter_kw, 0.0, time_us=then)]
         if battery:
-            rows.append(reading(int(table.battery_device[row]), 1, battery_kw, abs(stored_kwh), time_us=then))
+            rows.append(
+                reading(int(table.first_of(DeviceKind.BATTERY)[row]), 1, battery_kw, abs(stored_kwh), time_us=then)
+            )
         step(twins, batch_of(*rows), NOW_US)
     return table, observe(twins, NOW_US, SETTINGS)
 
@@ -49,7 +52,7 @@ def naive(tree: Hierarchy, columns: SiteColumns, group: str) -> dict[str, float]
     path = group.split("/") if group != "portfolio" else []
     rows = [row for row, at in enumerate(tree.feeder_of_site[0]) if tree.names[at].split("/")[: len(path)] == path]
     known = [row for row in rows if not math.isnan(columns.meter_kw[row])]
-    packs = [row for row in rows if columns.table.battery_device[row] >= 0]
+    packs = [row for row in rows if columns.table.capacity_kwh[row] > 0]
     energised = [row for row in packs if not math.isnan(columns.stored_kwh[row])]
     up, down = up_down(columns)
     return {

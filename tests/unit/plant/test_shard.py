@@ -14,7 +14,7 @@ from tests.unit.plant.small import LENGTH_US, START_US, TICK_US, Meters, enrolle
 
 FIRST = START_US // LENGTH_US
 HOURS = 1 / 12
-SETTINGS = EstimateSettings(report_period_us=TICK_US, stale_after_us=2 * TICK_US, silent_after_us=5 * TICK_US)
+SETTINGS = EstimateSettings.alike(TICK_US, 2 * TICK_US, 5 * TICK_US)
 
 
 def shard_of(count: int, price_per_kwh: float = 0.0) -> tuple[SiteShard, Meters]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from powerflock.domain.arrays import Records
-from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY, SiteEventKind
 from powerflock.domain.registry import Registry, SiteTable
 from powerflock.domain.site import BatterySpec, SiteSpec, Tariff
 
@@ -36,3 +36,17 @@ def reading(
 
 def batch_of(*rows: tuple[float, ...]) -> Records:
     return np.array(list(rows), TELEMETRY)
+
+
+def commands_of(*rows: tuple[int, int, float]) -> Records:
+    """Commands of (site, seq, setpoint kW), issued now for ten minutes."""
+    commands = np.zeros(len(rows), COMMAND)
+    for command, (site, seq, setpoint_kw) in zip(commands, rows, strict=True):
+        command["site"], command["seq"], command["setpoint_kw"] = site, seq, setpoint_kw
+        command["not_before_us"], command["expires_us"] = NOW_US, NOW_US + 600_000_000
+    return commands
+
+
+def events_of(*rows: tuple[int, SiteEventKind, int], gateway: int = 0, time_us: int = NOW_US) -> Records:
+    """Site events of (site, kind, seq)."""
+    return np.array([(site, kind, gateway, seq, time_us) for site, kind, seq in rows], SITE_EVENT)

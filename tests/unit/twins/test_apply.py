@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from powerflock.domain.columns import SiteEventKind
 from powerflock.domain.errors import InvalidInput
-from powerflock.twins.apply import FUTURE_US, step
-from powerflock.twins.columns import NEVER, Shard, enrol
+from powerflock.twins.apply import ALL_SITES, FUTURE_US, desire, note, step
+from powerflock.twins.columns import NEVER, Link, Shard, applied_kw, enrol, unconfirmed
 from powerflock.twins.snapshot import state_hash
-from tests.unit.twins.fleet import NOW_US, batch_of, home, reading, table_of
+from tests.unit.twins.fleet import NOW_US, batch_of, commands_of, events_of, home, reading, table_of
 
 HOMES = [home("a"), home("b", battery=False), home("c", solar_kw=0.0)]
 DEVICES = 7
@@ -110,3 +111,48 @@ def test_any_order_and_repetition_of_a_stream_ends_in_the_same_state(
     for report in reports:
         fates = (report.applied, report.duplicate, report.late, report.unknown, report.future, report.invalid)
         assert sum(fates) == report.rows
+
+
+def test_what_a_kind_of_device_cannot_say_is_refused() -> None:
+    twins = shard()
+    report = step(twins, batch_of(reading(0, 1, 1.0, -3.0), reading(1, 1, 4.0), reading(2, 1, 4.0)), NOW_US)
+    assert (report.applied, report.invalid_devices.tolist()) == (1, [0, 1])
+
+
+def test_desired_applied_and_reported_are_told_apart() -> None:
+    twins = shard()
+    desire(twins, commands_of((0, 7, -2.0), (1, 7, 1.0)))
+    assert np.isnan(applied_kw(twins.sites)).all()
+    note(twins, events_of((0, SiteEventKind.APPLIED, 7), (1, SiteEventKind.REFUSED, 7)))
+    assert applied_kw(twins.sites)[0] == -2.0
+    assert np.isnan(applied_kw(twins.sites)[1])
+    desire(twins, commands_of((0, 8, -3.0)))
+    assert applied_kw(twins.sites)[0] == -2.0, "the older command holds until the newer one is confirmed"
+    assert unconfirmed(twins.sites, NOW_US + 6_000_000, 5_000_000).tolist() == [True, False, False]
+    desire(twins, commands_of((0, 6, 9.0)))
+    assert twins.sites["desired_kw"][0] == -3.0
+
+
+def test_a_site_that_went_to_another_gateway_is_not_lost_when_the_old_one_notices() -> None:
+    twins = shard()
+    note(twins, events_of((0, SiteEventKind.LINK_UP, 5), (1, SiteEventKind.LINK_UP, 6), gateway=1))
+    note(twins, events_of((0, SiteEventKind.LINK_UP, 9), gateway=2))
+    note(twins, events_of((0, SiteEventKind.LINK_DOWN, 5), gateway=1))
+    assert twins.sites["link"].tolist() == [Link.UP, Link.UP, Link.UNKNOWN]
+    note(twins, events_of((ALL_SITES, SiteEventKind.LINK_DOWN, 0), gateway=1))
+    assert twins.sites["link"].tolist() == [Link.UP, Link.DOWN, Link.UNKNOWN]
+
+
+answers = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(2, 4)), unique_by=lambda row: row[:2])
+
+
+@given(answers, st.data())
+def test_any_order_and_repetition_of_answers_ends_in_the_same_state(
+    rows: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    clean, messy = shard(), shard()
+    events = [(site, SiteEventKind(kind), seq) for site, seq, kind in rows]
+    note(clean, events_of(*sorted(events, key=lambda event: event[2])))
+    again = data.draw(st.lists(st.sampled_from(events), max_size=9)) if events else []
+    note(messy, events_of(*data.draw(st.permutations(events + again))))
+    assert state_hash(messy) == state_hash(clean)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
-from powerflock.twins.apply import step
-from powerflock.twins.columns import Shard
-from powerflock.twins.estimate import EstimateSettings, Freshness, observe
-from tests.unit.twins.fleet import NOW_US, batch_of, home, reading, table_of
+from powerflock.domain.columns import DeviceKind, SiteEventKind
+from powerflock.domain.site import BatterySpec, DeviceSpec
+from powerflock.twins.apply import note, step
+from powerflock.twins.columns import Shard, power_of
+from powerflock.twins.estimate import EstimateSettings, Freshness, device_freshness, observe
+from tests.unit.twins.fleet import NOW_US, batch_of, events_of, home, reading, table_of
 
 SETTINGS = EstimateSettings()
 BATTERY, SOLAR, METER = 0, 1, 2
@@ -65,9 +68,9 @@ def test_a_site_is_as_old_as_its_oldest_device() -> None:
 
 def test_doubt_about_a_silent_site_grows() -> None:
     doubts = [observe(home_twin(), NOW_US + hours * MICROS_PER_HOUR, SETTINGS) for hours in (1, 4)]
-    assert doubts[1].meter_std_kw[0] == pytest.approx(2 * doubts[0].meter_std_kw[0], rel=0.01)
+    assert SETTINGS.meter_wander_kw > doubts[1].meter_std_kw[0] > doubts[0].meter_std_kw[0] > 0.0
     assert doubts[1].battery_std_kw[0] > doubts[0].battery_std_kw[0] > 0.0
-    assert doubts[1].register_std_kwh[0] == pytest.approx(8 * doubts[0].register_std_kwh[0], rel=0.01)
+    assert doubts[1].register_std_kwh[0] > 4 * doubts[0].register_std_kwh[0]
 
 
 def test_a_silent_battery_charges_on_until_full_and_the_meter_follows() -> None:
@@ -128,3 +131,43 @@ def test_a_device_clock_slightly_ahead_counts_as_now() -> None:
 
 def test_an_empty_shard_has_empty_columns() -> None:
     assert observe(Shard.empty(), NOW_US, SETTINGS).meter_kw.size == 0
+
+
+def test_any_number_of_devices_of_each_kind_add_up() -> None:
+    second = DeviceSpec("battery-2", "battery", BatterySpec(5.0, 2.0, 2.0, reserve_ratio=0.2))
+    twins = Shard.of(
+        table_of([msgspec.structs.replace(home("a"), devices=(second, DeviceSpec("car", "ev_charger", rated_kw=7.0)))])
+    )
+    rows = (
+        reading(BATTERY, 1, 2.0, 5.0),
+        reading(SOLAR, 1, -3.0),
+        reading(METER, 1, 4.5, 700.0),
+        reading(3, 1, -1.0, 3.0),
+        reading(4, 1, 6.0, 11.0),
+    )
+    step(twins, batch_of(*rows), NOW_US)
+    site = observe(twins, NOW_US, SETTINGS)
+    assert (site.battery_kw[0], site.stored_kwh[0], site.capacity_kwh[0]) == (1.0, 8.0, 15.0)
+    assert (site.charge_limit_kw[0], site.discharge_limit_kw[0]) == (7.0, 6.0)
+    assert site.load_kw[0] == pytest.approx(4.5 - 1.0 + 3.0)
+    assert power_of(twins, DeviceKind.EV_CHARGER).tolist() == [6.0]
+
+
+def test_a_device_that_reports_seldom_is_held_to_its_own_rate_and_kind() -> None:
+    slow = msgspec.structs.replace(home("a"), report_period_s=60.0, devices=(DeviceSpec("pump", "load", rated_kw=1.0),))
+    twins = Shard.of(table_of([slow]))
+    step(twins, batch_of(*(reading(device, 1, 0.5, 5.0) for device in (0, 2, 3)), reading(1, 1, -0.5)), NOW_US)
+    later = NOW_US + 170 * MICROS_PER_S
+    assert observe(twins, later, SETTINGS).freshness[0] == Freshness.FRESH
+    assert observe(twins, later + 20 * MICROS_PER_S, SETTINGS).freshness[0] == Freshness.STALE
+    assert device_freshness(twins, later + 20 * MICROS_PER_S, SETTINGS).tolist() == [1, 1, 1, 0]
+
+
+def test_a_site_whose_link_is_down_cannot_be_reached_and_is_stale_at_once() -> None:
+    twins = home_twin()
+    assert observe(twins, NOW_US, SETTINGS).reachable[0]
+    note(twins, events_of((0, SiteEventKind.LINK_UP, 1), (0, SiteEventKind.LINK_DOWN, 1)))
+    lost = observe(twins, NOW_US, SETTINGS)
+    assert (lost.freshness[0], lost.reachable[0], lost.meter_kw[0]) == (Freshness.STALE, False, 1.0)
+    note(twins, events_of((0, SiteEventKind.LINK_UP, 2)))
+    assert observe(twins, NOW_US, SETTINGS).freshness[0] == Freshness.FRESH
