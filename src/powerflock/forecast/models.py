@@ -89,6 +89,19 @@ class RecentSky:
         self.given, self.expected = np.pad(self.given, (0, more)), np.pad(self.expected, (0, more))
 
 
+def neighbours_kw(solar_kw: F64, base_kw: F64, place: I32) -> F64:
+    """(S,) solar power, that of unknown roofs by what the known ones of the same `place` (S,) give of their `base_kw`.
+
+    The sky over a roof that fell silent is its neighbours'; NaN where none of them is known either.
+    """
+    known = np.isfinite(solar_kw)
+    places = int(place.max(initial=-1)) + 1
+    given = np.bincount(place[known], solar_kw[known], minlength=places)
+    possible = np.bincount(place[known], base_kw[known], minlength=places)
+    share = np.divide(given, possible, out=np.full(places, np.nan), where=possible < 0.0)
+    return np.where(known, solar_kw, base_kw * share[place])
+
+
 def typical_load_kw(daily_load_kwh: F64, utc_offset_minutes: I32) -> F64:
     """(48, S) a household's usual day by UTC half-hour, scaled to `daily_load_kwh` (S,): the prior without history."""
     shape = _TYPICAL_LOAD / _TYPICAL_LOAD.sum() * 2

@@ -26,6 +26,7 @@ from powerflock.forecast.models import (
     base_solar_kw,
     clear_sky_day,
     lead_hours,
+    neighbours_kw,
     solar_yield_ratio,
     typical_load_kw,
 )
@@ -179,8 +180,8 @@ class BaselineOutlook:
         part.refresh(now_us)
         load, solar = part.base(np.array([now_us - duration_us // 2], np.int64))
         hours = duration_us / MICROS_PER_HOUR
-        part.load_error.update(columns.load_kw, load[:, 0], hours)
-        part.sky_lately.update(columns.solar_kw, solar[:, 0], hours)
+        part.load_error.update(np.where(np.isnan(columns.load_kw), load[:, 0], columns.load_kw), load[:, 0], hours)
+        part.sky_lately.update(neighbours_kw(columns.solar_kw, solar[:, 0], part.terms.place), solar[:, 0], hours)
 
     def learn_price(self, now_us: int, duration_us: int, spot_per_mwh: float) -> None:
         """See `Outlook`."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from powerflock.domain.arrays import Records
 from powerflock.domain.columns import SITE_EVENT
 from powerflock.domain.registry import Registry
@@ -81,7 +83,7 @@ class Ring:
         """One tick of the ring at `now_us`."""
         settings, shards = self.settings, self.shards
         interval = now_us // settings.interval_us
-        columns = tuple(observe(shard.twins, now_us, settings.estimate) for shard in shards)
+        columns = tuple(self._observe(part, now_us) for part in range(len(shards)))
         self._learn(columns, now_us)
         begins = self.award is None or interval != self.award.interval
         settled = self._settle(columns, now_us) if begins else ()
@@ -110,6 +112,15 @@ class Ring:
             began=award if begins else None,
             settled=settled,
         )
+
+    def _observe(self, part: int, now_us: int) -> SiteColumns:
+        """What every site of a partition does now: as reported, and where it is silent as projected."""
+        shard, settings = self.shards[part], self.settings
+        columns = observe(shard.twins, now_us, settings.estimate)
+        if not shard.sites:
+            return columns
+        now = np.array([now_us], np.int64)
+        return shard.project(columns, now_us, lambda: self.outlook.ahead(part, now_us, now)[:, 0])
 
     def _learn(self, columns: Sequence[SiteColumns], now_us: int) -> None:
         """Books and outlook take in what happened since the last turn."""
@@ -154,6 +165,8 @@ class Ring:
         """Go by these plans of partitions from now on; returns the policies among them."""
         for part, plan in plans:
             self.shards[part].plan = plan.grown(self.shards[part].sites)
+            if plan.policies is not None:
+                self.shards[part].projection.send(plan.policies)
         return tuple((part, plan.policies) for part, plan in plans if plan.policies is not None)
 
     def _start_plans(self, interval: int, now_us: int) -> tuple[bool, list[tuple[int, Plan]]]:

@@ -14,7 +14,7 @@ import numpy as np
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
 from powerflock.domain.arrays import F64, I64, Bools
-from powerflock.domain.clock import MICROS_PER_HOUR
+from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
 from powerflock.optimise.problem import SiteProblems
@@ -24,6 +24,7 @@ from powerflock.plant.books import Books, SiteResult
 from powerflock.plant.owners import DayEnd, Real, close_day, follow, grow, live_beside, open_accounts
 from powerflock.plant.plan import Plan, solve_checked
 from powerflock.plant.policies import policy_batch
+from powerflock.plant.projection import Projection, away, project, rest
 from powerflock.plant.terms import Terms, batteries
 from powerflock.twins.columns import Shard, enrol
 from powerflock.twins.estimate import SiteColumns
@@ -40,6 +41,7 @@ class SiteShard:
         self.books: Books | None = None
         self.book = CommandBook.empty(0, 0)
         self.accounts = open_accounts(0)
+        self.projection = Projection()
         self.setpoint_kw, self.price_per_kwh = np.zeros(0), np.zeros(0)
         self.issuer = np.zeros(0, np.uint8)
         self.policies_from: int | None = None
@@ -56,6 +58,7 @@ class SiteShard:
         more = table.sites - self.accounts.size
         self.book.grow(table.sites, first_seq)
         self.accounts = grow(self.accounts, table.sites)
+        self.projection.grow(table.sites)
         self.setpoint_kw = np.pad(self.setpoint_kw, (0, more), constant_values=np.nan)
         self.price_per_kwh = np.pad(self.price_per_kwh, (0, more))
         self.issuer = np.pad(self.issuer, (0, more))
@@ -150,6 +153,17 @@ class SiteShard:
         out_of_reach = ~columns.reachable | np.isnan(net_load_kw) | np.isnan(stored_kwh)
         out_of_reach |= ~self.plan.covers(self.sites)
         return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves)
+
+    def project(self, columns: SiteColumns, now_us: int, expected: Callable[[], F64]) -> SiteColumns:
+        """The columns with silent homes taken along; `expected` gives the (S,) net load to expect now, when needed."""
+        silent, before_us = away(columns), self.projection.last_us
+        if not silent.any():
+            rest(self.projection, now_us)
+            return columns
+        net_load_kw = expected()
+        cells = batteries(self.twins.table, self.terms.wear_per_kwh, net_load_kw)
+        hold_us = max(now_us - before_us, MICROS_PER_S) if before_us >= 0 else MICROS_PER_S
+        return project(self.projection, self.twins, columns, silent, net_load_kw, cells, now_us, hold_us)
 
     def open_books(self, columns: SiteColumns) -> None:
         """A new interval starts from where the batteries and meters stand."""

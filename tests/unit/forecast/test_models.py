@@ -16,6 +16,7 @@ from powerflock.forecast.models import (
     base_solar_kw,
     clear_sky_day,
     clear_sky_ratio,
+    neighbours_kw,
     solar_yield_ratio,
     typical_load_kw,
 )
@@ -109,3 +110,10 @@ def test_a_roof_that_always_gives_double_is_believed_up_to_double() -> None:
 
 def test_a_price_without_history_is_the_usual_one() -> None:
     assert (base_price_per_mwh(SlotHistory(1).as_of(NOW_US), HALF_HOURS, 75.0) == 75.0).all()
+
+
+def test_a_roof_that_fell_silent_has_its_neighbours_sky() -> None:
+    seen = np.array([-2.0, np.nan, -1.0, np.nan])
+    base = np.array([-4.0, -6.0, -1.0, -3.0])
+    place = np.array([0, 0, 1, 2], np.int32)
+    np.testing.assert_array_equal(neighbours_kw(seen, base, place), [-2.0, -3.0, -1.0, np.nan])
