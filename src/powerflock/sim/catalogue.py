@@ -29,6 +29,13 @@ BATTERIES: tuple[tuple[float, BatterySpec], ...] = (
     (0.10, _battery(5.0, 3.8, 3.8, 0.90)),
 )
 """Share of homes with a battery, and the battery."""
+PROVIDERS = (("northnet", 0.25), ("fibrelink", 0.25), ("skymobile", 0.2), ("coastwave", 0.15), ("outback", 0.15))
+"""Who carries a home's link, with shares of homes; the names are invented."""
+NEWEST_SHARE = 0.6
+"""Share of each battery model that runs its newest firmware."""
+TRIAL_SHARE = 0.1
+"""Share of homes in the set `trial`."""
+FEEDERS_PER_SUBSTATION = 4
 RESERVES = (0.1, 0.2, 0.2, 0.3)
 """Backup reserves that owners choose among, as ratios of capacity."""
 BATTERY_SHARE, SOLAR_SHARE = 0.95, 0.88

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 import numpy as np
@@ -16,7 +17,19 @@ from powerflock.domain.arrays import F32, F64, I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.site import SLOTS_PER_DAY, BatterySpec, SiteSpec
-from powerflock.sim.catalogue import BATTERIES, BATTERY_SHARE, HOMES_PER_FEEDER, REGIONS, RESERVES, SOLAR_SHARE, TARIFFS
+from powerflock.sim.catalogue import (
+    BATTERIES,
+    BATTERY_SHARE,
+    FEEDERS_PER_SUBSTATION,
+    HOMES_PER_FEEDER,
+    NEWEST_SHARE,
+    PROVIDERS,
+    REGIONS,
+    RESERVES,
+    SOLAR_SHARE,
+    TARIFFS,
+    TRIAL_SHARE,
+)
 from powerflock.sim.parameters import Parameters, fitted
 from powerflock.sim.profiles import STEP_US, STEPS_PER_DAY, Fleet, Profiles
 
@@ -82,6 +95,7 @@ def _specs(feeder: int, seed: int) -> list[SiteSpec]:
     has_solar = rng.uniform(size=HOMES_PER_FEEDER) < SOLAR_SHARE
     tariffs = rng.integers(0, len(TARIFFS), HOMES_PER_FEEDER)
     batteries = _batteries(rng)
+    membership = _memberships(feeder, seed, region, batteries)
     return [
         SiteSpec(
             site=f"home-{feeder * HOMES_PER_FEEDER + i + 1:05d}",
@@ -96,9 +110,43 @@ def _specs(feeder: int, seed: int) -> list[SiteSpec]:
             utc_offset_minutes=UTC_OFFSET_MINUTES,
             import_limit_kw=FUSE_KW,
             export_limit_kw=10.0,
+            **membership[i],
         )
         for i in range(HOMES_PER_FEEDER)
     ]
+
+
+class _Membership(TypedDict):
+    """With what a home may fail, and the groups it is in beside its feeder."""
+
+    path: tuple[str, ...]
+    sets: tuple[str, ...]
+    provider: str
+    firmware: str
+
+
+def _memberships(feeder: int, seed: int, region: str, batteries: list[BatterySpec | None]) -> list[_Membership]:
+    """Those of a feeder's 50 homes; each battery model has a firmware of its own, newest or the one before."""
+    rng = np.random.default_rng([seed, feeder, 4])
+    names, shares = [name for name, _ in PROVIDERS], [share for _, share in PROVIDERS]
+    provider = rng.choice(len(names), HOMES_PER_FEEDER, p=shares)
+    newest, trial = rng.uniform(size=(2, HOMES_PER_FEEDER)) < [[NEWEST_SHARE], [TRIAL_SHARE]]
+    models = [_model(battery) for battery in batteries]
+    substation = f"{region}-substation-{feeder // len(REGIONS) // FEEDERS_PER_SUBSTATION + 1:02d}"
+    return [
+        _Membership(
+            path=(substation,),
+            sets=("trial",) if trial[i] else (),
+            provider=names[provider[i]],
+            firmware=f"{models[i]}-{2 if newest[i] else 1}" if models[i] else "",
+        )
+        for i in range(HOMES_PER_FEEDER)
+    ]
+
+
+def _model(battery: BatterySpec | None) -> str:
+    """What the battery is called after its size, 13.5 kWh and 10 kW: `135x100`; empty without one."""
+    return "" if battery is None else f"{battery.capacity_kwh * 10:.0f}x{battery.discharge_limit_kw * 10:.0f}"
 
 
 def _batteries(rng: np.random.Generator) -> list[BatterySpec | None]:
