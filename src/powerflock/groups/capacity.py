@@ -15,6 +15,29 @@ from powerflock.twins.estimate import SiteColumns
 
 LASTING_US = 300 * MICROS_PER_S
 """Power counts only if the stored energy carries it for one market interval."""
+RESERVE_US = 60 * MICROS_PER_S
+"""How long a frequency reserve has to be held: the slow (60 s) contingency services of AEMO's market ancillary service
+specification."""
+
+
+@kernel
+def move_up(
+    battery_kw: float, meter_kw: float, above_reserve_kwh: float, discharge_limit_kw: float,
+    discharge_efficiency_ratio: float, export_limit_kw: float, hours: float,
+) -> float:  # fmt: skip
+    """How many kW ≥ 0 more towards export, for `hours`."""
+    give = np.minimum(discharge_limit_kw, np.maximum(above_reserve_kwh * discharge_efficiency_ratio / hours, 0.0))
+    return float(np.maximum(np.minimum(battery_kw + give, meter_kw + export_limit_kw), 0.0))
+
+
+@kernel
+def move_down(
+    battery_kw: float, meter_kw: float, room_kwh: float, charge_limit_kw: float, charge_efficiency_ratio: float,
+    import_limit_kw: float, hours: float,
+) -> float:  # fmt: skip
+    """How many kW ≥ 0 more towards import, for `hours`."""
+    take = np.minimum(charge_limit_kw, np.maximum(room_kwh / charge_efficiency_ratio / hours, 0.0))
+    return float(np.maximum(np.minimum(take - battery_kw, import_limit_kw - meter_kw), 0.0))
 
 
 def up_down(columns: SiteColumns, lasting_us: int = LASTING_US) -> tuple[F64, F64]:
@@ -64,9 +87,11 @@ def _up_down(
     down_kw: F64,
 ) -> None:
     for i in range(battery_kw.size):
-        give = (stored_kwh[i] - reserve_kwh[i]) * discharge_efficiency_ratio[i] / hours
-        take = (capacity_kwh[i] - stored_kwh[i]) / charge_efficiency_ratio[i] / hours
-        give = np.minimum(discharge_limit_kw[i], np.maximum(give, 0.0))
-        take = np.minimum(charge_limit_kw[i], np.maximum(take, 0.0))
-        up_kw[i] = np.maximum(np.minimum(battery_kw[i] + give, meter_kw[i] + export_limit_kw[i]), 0.0)
-        down_kw[i] = np.maximum(np.minimum(take - battery_kw[i], import_limit_kw[i] - meter_kw[i]), 0.0)
+        above, room = stored_kwh[i] - reserve_kwh[i], capacity_kwh[i] - stored_kwh[i]
+        up_kw[i] = move_up(
+            battery_kw[i], meter_kw[i], above, discharge_limit_kw[i], discharge_efficiency_ratio[i],
+            export_limit_kw[i], hours,
+        )  # fmt: skip
+        down_kw[i] = move_down(
+            battery_kw[i], meter_kw[i], room, charge_limit_kw[i], charge_efficiency_ratio[i], import_limit_kw[i], hours
+        )

@@ -1,7 +1,8 @@
-"""Sites summed into groups: power with its uncertainty, energy, capacity to move, and coverage.
+"""Sites summed into groups: power with its uncertainty, energy, capacity to move and how long it lasts, coverage.
 
-Invariants: what is unknown is left out of a sum and counted, never taken for zero; a sum of which no part is known is
-NaN; tables of the same hierarchy add up in any order to what one table of all sites would be. Must not know markets.
+Invariants: all is summed afresh each time, sites into leaves and leaves into groups, so nothing drifts; what is unknown
+is left out of a sum and counted, never taken for zero; a sum of which no part is known is NaN; tables of the same
+hierarchy add up in any order to what one table of all sites would be. Must not know markets.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64, I32, U8
+from powerflock.domain.arrays import F64, I32, I64, U8, Bools
+from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.errors import InvalidInput
-from powerflock.groups.capacity import up_down
+from powerflock.groups.capacity import LASTING_US, RESERVE_US, move_down, move_up
 from powerflock.groups.hierarchy import Hierarchy
-from powerflock.twins.estimate import Freshness, SiteColumns
-
-_FRESH = int(Freshness.FRESH)
+from powerflock.twins.estimate import SiteColumns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +26,11 @@ class GroupTable:
     """(G,) float64 columns by group id, each additive over sites; passive signs. Counts are whole numbers of sites.
 
     `known` sites have a known power; of the sites with a battery, `energy_known` have a known energy, and only theirs
-    counts in `capacity_kwh`. `up_kw` and `down_kw` are what can be relied on: unknown and silent sites add nothing.
-    `rated_kw` is the batteries' nameplate power, `fresh_kw` the part of it at fresh sites.
+    counts in `capacity_kwh`. The `..._kw` of fresh, stale, silent and unreachable sites are the batteries' nameplate
+    power, in all `rated_kw`. What can be relied on, from sites in reach only: `up_kw` and `down_kw` for five minutes,
+    `raise_kw` and `lower_kw` for one (a frequency reserve's headroom), and the energy behind them at the meter,
+    `up_kwh` and `down_kwh`. `class_up_kw` and `class_down_kw` (P,) are the parts of `up_kw` and `down_kw` that are in
+    each pair of a group and a failure class.
     """
 
     sites: F64
@@ -35,16 +38,26 @@ class GroupTable:
     fresh: F64
     stale: F64
     silent: F64
+    unreachable: F64
     batteries: F64
     energy_known: F64
     power_sum_kw: F64
     variance_kw2: F64
+    common_kw: F64
     stored_sum_kwh: F64
     capacity_kwh: F64
     up_kw: F64
     down_kw: F64
-    rated_kw: F64
+    raise_kw: F64
+    lower_kw: F64
+    up_kwh: F64
+    down_kwh: F64
     fresh_kw: F64
+    stale_kw: F64
+    silent_kw: F64
+    unreachable_kw: F64
+    class_up_kw: F64
+    class_down_kw: F64
 
     @property
     def power_kw(self) -> F64:
@@ -53,13 +66,19 @@ class GroupTable:
 
     @property
     def std_kw(self) -> F64:
-        """Standard deviation of `power_kw`, the sites' errors taken as independent."""
-        return np.asarray(np.where(np.isnan(self.power_kw), np.nan, np.sqrt(self.variance_kw2)))
+        """Standard deviation of `power_kw`: the sites' own doubts add as independent, what is common to all adds up."""
+        std = np.sqrt(self.variance_kw2 + self.common_kw**2)
+        return np.asarray(np.where(np.isnan(self.power_kw), np.nan, std))
 
     @property
     def stored_kwh(self) -> F64:
         """Energy in the batteries where it is known; NaN where a group has batteries and none is."""
         return np.where((self.energy_known == 0) & (self.batteries > 0), np.nan, self.stored_sum_kwh)
+
+    @property
+    def rated_kw(self) -> F64:
+        """The batteries' nameplate power."""
+        return self.fresh_kw + self.stale_kw + self.silent_kw
 
     @property
     def coverage_ratio(self) -> F64:
@@ -71,54 +90,63 @@ class GroupTable:
         """Share of the batteries' nameplate power that is at fresh sites; NaN for a group without batteries."""
         return _ratio(self.fresh_kw, self.rated_kw)
 
+    @property
+    def up_h(self) -> F64:
+        """How long `up_kw` lasts on the energy above the reserves; NaN where there is none."""
+        return _ratio(self.up_kwh, self.up_kw)
+
+    @property
+    def down_h(self) -> F64:
+        """How long `down_kw` lasts until the batteries are full; NaN where there is none."""
+        return _ratio(self.down_kwh, self.down_kw)
+
+
+_NAMES = tuple(item.name for item in fields(GroupTable))
+_COLUMNS = len(_NAMES) - 2
+(
+    _SITES, _KNOWN, _FRESH, _STALE, _SILENT, _UNREACHABLE, _BATTERIES, _ENERGY_KNOWN, _POWER, _VARIANCE, _COMMON,
+    _STORED, _CAPACITY, _UP, _DOWN, _RAISE, _LOWER, _UP_KWH, _DOWN_KWH, _FRESH_KW, _STALE_KW, _SILENT_KW,
+    _UNREACHABLE_KW,
+) = range(_COLUMNS)  # fmt: skip
+_LASTING_H, _RESERVE_H = LASTING_US / MICROS_PER_HOUR, RESERVE_US / MICROS_PER_HOUR
+
 
 def group_sums(hierarchy: Hierarchy, columns: SiteColumns, partition: int = 0) -> GroupTable:
     """Every group's part that lies in `partition`, whose sites are `columns`."""
-    feeder = feeders_of(hierarchy, partition, columns.meter_kw.size)
-    table, (up_kw, down_kw) = columns.table, up_down(columns)
-    sums = np.zeros((hierarchy.groups, len(fields(GroupTable))))
+    rows, table, failures = rows_of(hierarchy, partition, columns.meter_kw.size), columns.table, hierarchy.failures
+    leaves, parts = np.zeros((hierarchy.leaves, _COLUMNS)), np.zeros((failures.parts + 1, 2))
     _accumulate(
-        feeder,
-        table.capacity_kwh,
-        columns.freshness,
-        columns.meter_kw,
-        columns.meter_std_kw,
-        columns.stored_kwh,
-        columns.capacity_kwh,
-        up_kw,
-        down_kw,
-        table.charge_limit_kw,
-        table.discharge_limit_kw,
-        sums,
-    )
-    _roll_up(hierarchy.parent, sums)
-    return GroupTable(*np.ascontiguousarray(sums.T))
+        rows, columns.freshness, columns.reachable, columns.meter_kw, columns.meter_std_kw, columns.common_ratio,
+        columns.battery_kw, columns.stored_kwh, columns.capacity_kwh, columns.charge_limit_kw,
+        columns.discharge_limit_kw, table.capacity_kwh, table.reserve_kwh, table.charge_limit_kw,
+        table.discharge_limit_kw, table.charge_efficiency_ratio, table.discharge_efficiency_ratio,
+        table.import_limit_kw, table.export_limit_kw, leaves, parts,
+    )  # fmt: skip
+    sums, classes = np.zeros((hierarchy.groups, _COLUMNS)), np.zeros((failures.pairs, 2))
+    roll_up(hierarchy.leaf_start, hierarchy.leaf_groups, leaves, sums)
+    parts[failures.leaf_part] = leaves[:, [_UP, _DOWN]]
+    roll_up(failures.part_start, failures.part_pairs, parts[:-1], classes)
+    return GroupTable(*np.ascontiguousarray(sums.T), *np.ascontiguousarray(classes.T))
 
 
 def add(tables: Sequence[GroupTable]) -> GroupTable:
-    """The groups' whole out of their parts; a table of an earlier hierarchy counts as zero for later groups."""
+    """The groups' whole out of their parts, which must be of one hierarchy."""
     if not tables:
         raise InvalidInput("group tables", 0, "must be 1 or more")
-    groups = max(table.sites.size for table in tables)
-    names = [item.name for item in fields(GroupTable)]
-    return GroupTable(**{name: _add([getattr(table, name) for table in tables], groups) for name in names})
+    sizes = {(table.sites.size, table.class_up_kw.size) for table in tables}
+    if len(sizes) > 1:
+        raise InvalidInput("group tables' groups", sorted(sizes), "must be of one hierarchy")
+    return GroupTable(*(np.sum([getattr(table, name) for table in tables], axis=0) for name in _NAMES))
 
 
-def feeders_of(hierarchy: Hierarchy, partition: int, sites: int) -> I32:
-    """(S,) the feeder of each of the partition's `sites`; `InvalidInput` where the hierarchy has not so many."""
-    if not 0 <= partition < len(hierarchy.feeder_of_site):
-        raise InvalidInput("partition", partition, f"must lie between 0 and {len(hierarchy.feeder_of_site) - 1}")
-    feeder = hierarchy.feeder_of_site[partition]
-    if feeder.size != sites:
-        raise InvalidInput("sites in the columns", sites, f"must be the hierarchy's {feeder.size}", "Grow it first.")
-    return feeder
-
-
-def _add(parts: Sequence[F64], groups: int) -> F64:
-    whole = np.zeros(groups)
-    for part in parts:
-        whole[: part.size] += part
-    return whole
+def rows_of(hierarchy: Hierarchy, partition: int, sites: int) -> I32:
+    """(S, 4) where the numbers of the partition's `sites` go; `InvalidInput` where the hierarchy has not so many."""
+    if not 0 <= partition < len(hierarchy.rows_of_site):
+        raise InvalidInput("partition", partition, f"must lie between 0 and {len(hierarchy.rows_of_site) - 1}")
+    rows = hierarchy.rows_of_site[partition]
+    if rows.shape[0] != sites:
+        raise InvalidInput("sites in the columns", sites, f"must be the hierarchy's {rows.shape[0]}", "Grow it first.")
+    return rows
 
 
 def _ratio(part: F64, whole: F64) -> F64:
@@ -127,46 +155,58 @@ def _ratio(part: F64, whole: F64) -> F64:
 
 @kernel
 def _accumulate(
-    feeder: I32,
-    plate_kwh: F64,
-    freshness: U8,
-    meter_kw: F64,
-    meter_std_kw: F64,
-    stored_kwh: F64,
-    capacity_kwh: F64,
-    up_kw: F64,
-    down_kw: F64,
-    charge_limit_kw: F64,
-    discharge_limit_kw: F64,
-    sums: F64,
-) -> None:
-    """Add each site to its feeder's row of `sums` (G, C), whose columns are the table's fields in their order."""
-    for site in range(feeder.size):
-        group = sums[feeder[site]]
-        group[0] += 1.0
-        group[2 + freshness[site]] += 1.0
-        if not np.isnan(meter_kw[site]):
-            group[1] += 1.0
-            group[7] += meter_kw[site]
-            group[8] += meter_std_kw[site] ** 2
-        if plate_kwh[site] > 0.0:
-            group[5] += 1.0
-            if not np.isnan(stored_kwh[site]):
-                group[6] += 1.0
-                group[9] += stored_kwh[site]
-                group[10] += capacity_kwh[site]
-        if not np.isnan(up_kw[site]):
-            group[11] += up_kw[site]
-        if not np.isnan(down_kw[site]):
-            group[12] += down_kw[site]
-        rated_kw = max(charge_limit_kw[site], discharge_limit_kw[site])
-        group[13] += rated_kw
-        if freshness[site] == _FRESH:
-            group[14] += rated_kw
+    rows: I32, freshness: U8, reachable: Bools, meter_kw: F64, meter_std_kw: F64, common_ratio: float, battery_kw: F64,
+    stored_kwh: F64, full_kwh: F64, charge_limit_kw: F64, discharge_limit_kw: F64, plate_kwh: F64, reserve_kwh: F64,
+    plate_charge_kw: F64, plate_discharge_kw: F64, charge_ratio: F64, discharge_ratio: F64, import_limit_kw: F64,
+    export_limit_kw: F64, leaves: F64, parts: F64,
+) -> None:  # fmt: skip
+    """Add each site to its leaf's row of `leaves`, and its up and down power to its `parts` (L + 1, 2)."""
+    common = np.sqrt(common_ratio)
+    for site in range(rows.shape[0]):
+        own, fresh = leaves[rows[site, 0]], freshness[site]
+        own[_SITES] += 1.0
+        own[_FRESH + fresh] += 1.0
+        meter = meter_kw[site]
+        if not np.isnan(meter):
+            own[_KNOWN] += 1.0
+            own[_POWER] += meter
+            own[_VARIANCE] += (1.0 - common_ratio) * meter_std_kw[site] * meter_std_kw[site]
+            own[_COMMON] += common * meter_std_kw[site]
+        if not reachable[site]:
+            own[_UNREACHABLE] += 1.0
+        if plate_kwh[site] == 0.0:
+            continue
+        own[_BATTERIES] += 1.0
+        rated_kw = max(plate_charge_kw[site], plate_discharge_kw[site])
+        own[_FRESH_KW + fresh] += rated_kw
+        stored = stored_kwh[site]
+        if not np.isnan(stored):
+            own[_ENERGY_KNOWN] += 1.0
+            own[_STORED] += stored
+            own[_CAPACITY] += full_kwh[site]
+        if not reachable[site]:
+            own[_UNREACHABLE_KW] += rated_kw
+        elif not np.isnan(meter + stored + battery_kw[site]):
+            power, above, room = battery_kw[site], stored - reserve_kwh[site], full_kwh[site] - stored
+            limit, ratio, edge = discharge_limit_kw[site], discharge_ratio[site], export_limit_kw[site]
+            up_kw = move_up(power, meter, above, limit, ratio, edge, _LASTING_H)
+            own[_RAISE] += move_up(power, meter, above, limit, ratio, edge, _RESERVE_H)
+            own[_UP_KWH] += max(above, 0.0) * ratio
+            limit, ratio, edge = charge_limit_kw[site], charge_ratio[site], import_limit_kw[site]
+            down_kw = move_down(power, meter, room, limit, ratio, edge, _LASTING_H)
+            own[_LOWER] += move_down(power, meter, room, limit, ratio, edge, _RESERVE_H)
+            own[_DOWN_KWH] += max(room, 0.0) / ratio
+            own[_UP] += up_kw
+            own[_DOWN] += down_kw
+            for kind in range(1, rows.shape[1]):
+                parts[rows[site, kind], 0] += up_kw
+                parts[rows[site, kind], 1] += down_kw
 
 
 @kernel
-def _roll_up(parent: I32, sums: F64) -> None:
-    """Add every group to the one above it, from the leaves up: a parent's id is lower than its children's."""
-    for group in range(parent.size - 1, 0, -1):
-        sums[parent[group]] += sums[group]
+def roll_up(start: I64, above: I32, low: F64, high: F64) -> None:
+    """Add every row i of `low` (N, columns) to the rows `above[start[i] : start[i + 1]]` of `high`."""
+    for row in range(low.shape[0]):
+        for at in range(start[row], start[row + 1]):
+            for column in range(low.shape[1]):
+                high[above[at], column] += low[row, column]

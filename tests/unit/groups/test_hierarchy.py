@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from powerflock.domain.registry import SiteTable
+from itertools import pairwise
+
+import msgspec
+
+from powerflock.domain.registry import Registry, SiteTable
 from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
 from tests.unit.twins.fleet import home, table_of
 
@@ -40,3 +44,31 @@ def test_a_slash_in_a_name_does_not_confuse_groups() -> None:
 
 def test_a_plant_without_sites_has_its_portfolio() -> None:
     assert Hierarchy.of([SiteTable.empty()]).names == ("portfolio",)
+
+
+def test_a_tree_may_have_any_depth_and_sets_cut_across_it() -> None:
+    deep = msgspec.structs.replace(home("a"), path=("north", "sub 3"), sets=("trial", "tariff:b"))
+    tree = Hierarchy.of([table_of([deep, msgspec.structs.replace(home("b", region="NSW1"), sets=("trial",))])])
+    assert tree.names[:5] == ("portfolio", "VIC1", "VIC1/north", "VIC1/north/sub 3", "VIC1/north/sub 3/f1")
+    assert tree.depth[:5].tolist() == [0, 1, 2, 3, 4]
+    assert tree.level[2:5].tolist() == [Level.AREA, Level.AREA, Level.FEEDER]
+    trial = tree.id_of["set:trial"]
+    assert (tree.level[trial], tree.parent[trial]) == (Level.SET, -1)
+    held = [set(tree.leaf_groups[a:b].tolist()) for a, b in pairwise(tree.leaf_start.tolist())]
+    assert [trial in groups for groups in held] == [True, True]
+    assert tree.id_of["set:tariff%3Ab"] in held[0] - held[1]
+
+
+def test_a_site_that_moves_is_counted_where_it_is_now() -> None:
+    registry = Registry.empty(1)
+    registry.enrol(0, [home("a"), home("b")])
+    tree = Hierarchy.of([registry.table(0)])
+    registry.enrol(0, [msgspec.structs.replace(home("a", feeder="f2"), sets=("trial",))])
+    moved = tree.grow([registry.table(0)])
+    assert [moved.names[group] for group in moved.feeder_of_site[0]] == ["VIC1/f2", "VIC1/f1"]
+    assert moved.names[: tree.groups] == tree.names
+
+
+def test_a_feeder_named_like_an_area_is_a_group_of_its_own() -> None:
+    tree = Hierarchy.of([table_of([msgspec.structs.replace(home("a"), path=("f1",)), home("b")])])
+    assert len(set(tree.feeder_of_site[0].tolist())) == 2

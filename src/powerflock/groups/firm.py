@@ -1,0 +1,83 @@
+"""What a group can still promise when the largest correlated failure drops out: its firm curve and firm capacity.
+
+When a class of sites is lost (a gateway, a region, a link provider, a firmware) they no longer answer to prices: each
+stays at what it does at price 0, and still flows in the total. Let R(p) = curve(p) − curve(0) be a group's movement and
+R_c(p) that of class c. The firm curve moves by the least over every single failure: for p > 0 by the greatest of R and
+all R − R_c (they are ≤ 0), for p < 0 by the least. Each of these is non-increasing in p and zero at 0, and so is their
+greatest or least, hence the firm curve is an offer curve like any other. Must not know telemetry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from powerflock.curve.grid import PRICE_GRID
+from powerflock.curve.jit import kernel
+from powerflock.domain.arrays import F64, I32
+from powerflock.groups.curves import CurveTable
+from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.sums import GroupTable
+
+ZERO = int(np.flatnonzero(PRICE_GRID == 0.0)[0])
+"""Where on the grid the coordination price is zero."""
+NONE = -1
+"""No class: losing any would not matter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FirmCapacity:
+    """(G,) `up_kw` and `down_kw` that are left after the worst single failure, and the class (G,) that costs most.
+
+    `worst` indexes `Failures.names`; -1 where no failure takes anything.
+    """
+
+    up_kw: F64
+    down_kw: F64
+    worst: I32
+
+
+def firm_curves(hierarchy: Hierarchy, table: CurveTable, zero: int = ZERO) -> F64:
+    """(G, K) kW: the groups' firm curves on the grid of `table`, with price 0 at `zero`; NaN where unknown."""
+    firm = table.offers_kw.copy()
+    _firm_curves(hierarchy.failures.pair_group, table.sum_kw, table.class_kw, zero, firm)
+    return firm
+
+
+def firm_capacity(hierarchy: Hierarchy, table: GroupTable) -> FirmCapacity:
+    """What is left of each group's `up_kw` and `down_kw` after its worst single failure."""
+    failures = hierarchy.failures
+    lost_up, lost_down = np.zeros(hierarchy.groups), np.zeros(hierarchy.groups)
+    np.maximum.at(lost_up, failures.pair_group, table.class_up_kw)
+    np.maximum.at(lost_down, failures.pair_group, table.class_down_kw)
+    worst = np.full(hierarchy.groups, NONE, np.int32)
+    _worst(failures.pair_group, failures.pair_class, table.class_up_kw + table.class_down_kw, worst)
+    return FirmCapacity(np.maximum(table.up_kw - lost_up, 0.0), np.maximum(table.down_kw - lost_down, 0.0), worst)
+
+
+@kernel
+def _firm_curves(pair_group: I32, sum_kw: F64, class_kw: F64, zero: int, firm: F64) -> None:
+    for pair in range(pair_group.size):
+        group = pair_group[pair]
+        if np.isnan(firm[group, zero]):
+            continue
+        still = class_kw[pair, zero]
+        for k in range(sum_kw.shape[1]):
+            left = sum_kw[group, k] - (class_kw[pair, k] - still)
+            if k > zero:
+                firm[group, k] = max(firm[group, k], left)
+            elif k < zero:
+                firm[group, k] = min(firm[group, k], left)
+
+
+@kernel
+def _worst(pair_group: I32, pair_class: I32, moved_kw: F64, worst: I32) -> None:
+    """The class that moves most in each group; pairs come group by group."""
+    most = 0.0
+    for pair in range(pair_group.size):
+        if pair == 0 or pair_group[pair] != pair_group[pair - 1]:
+            most = 0.0
+        if moved_kw[pair] > most:
+            most = moved_kw[pair]
+            worst[pair_group[pair]] = pair_class[pair]
