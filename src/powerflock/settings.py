@@ -129,6 +129,9 @@ class MarketSettings(Section):
         default=None, description="Price file (AEMO CSV or Parquet); empty means a generated series."
     )
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the generated prices and homes.")
+    promise: Literal["firm", "expected"] = Field(
+        default="expected", description="Bid all that is expected, or what is left after the largest failure."
+    )
 
 
 class ProgrammeSettings(Section):

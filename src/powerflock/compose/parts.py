@@ -26,6 +26,7 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
     kept = given.reimbursement_per_kwh if given.kind != "front_of_meter" else 0.0
     interval_us = settings.plant.interval_s * MICROS_PER_S
     return RingSettings(
+        promise=settings.market.promise,
         interval_us=interval_us,
         horizon_intervals=round(settings.plan.horizon_h * MICROS_PER_HOUR / interval_us),
         horizon_end_us=horizon_end_us,

@@ -18,7 +18,7 @@ from powerflock.groups.hierarchy import Hierarchy, Level
 from powerflock.market.programme import coordination_per_kwh
 from powerflock.market.signs import to_passive_kw
 from powerflock.plant.model import Award, RingSettings
-from powerflock.plant.offering import feeder_curves, feeder_limits
+from powerflock.plant.offering import feeder_curves, feeder_limits, group_curves
 from powerflock.plant.shard import SiteShard
 from powerflock.plant.terms import batteries
 from powerflock.twins.estimate import SiteColumns
@@ -46,7 +46,7 @@ def clearing(
     hierarchy: Hierarchy, curves: Sequence[F64], award: Award, target: float | None, settings: RingSettings
 ) -> Clearing | None:
     """The prices at which the curves meet `target`; without one, those that follow from the spot price itself."""
-    feeders = feeder_curves(hierarchy, curves)
+    feeders = feeder_curves(hierarchy, group_curves(hierarchy, curves))
     if feeders.shape[0] == 0:
         return None
     limits = feeder_limits(feeders.shape[0], settings)

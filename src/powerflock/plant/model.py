@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from powerflock.dispatch.allocate import Clearing
 from powerflock.domain.arrays import Records
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
+from powerflock.groups.firm import FirmCapacity
 from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import Bid, dispatched_mw
 from powerflock.market.programme import Programme
 from powerflock.plant.policies import PolicyBatch
 from powerflock.twins.estimate import EstimateSettings, SiteColumns
+
+Promise: TypeAlias = Literal["firm", "expected"]
 
 
 class Venue(Protocol):
@@ -28,13 +31,15 @@ class Venue(Protocol):
 class RingSettings:
     """How the ring turns; times in µs, `plan_every` and `policy_every` in intervals.
 
-    `horizon_end_us`, if given, ends every plan there. Owners' days end at midnight `day_offset_us` east of UTC. A
-    feeder's limits are kW at its head, alike for all.
+    `horizon_end_us`, if given, ends every plan there. Bids `promise` all that is expected, or only what is firm, left
+    after the largest correlated failure. Owners' days end at midnight `day_offset_us` east of UTC. A feeder's limits are
+    kW at its head, alike for all.
     """
 
     interval_us: int = 300 * MICROS_PER_S
     horizon_intervals: int = 288
     horizon_end_us: int | None = None
+    promise: Promise = "expected"
     plan_every: int = 6
     policy_every: int = 36
     command_life_us: int = 600 * MICROS_PER_S
@@ -63,13 +68,15 @@ class Award:
 class Turn:
     """One turn: `columns` and `commands` by partition, the `groups`' sums, the award in force and the bid that stands.
 
-    `policies` are those that became ready, with their partitions. `target_kw` is the portfolio's net power asked for
-    now (passive), None without an award. When an interval began, `began` is its award and `settled` what came before.
+    `firm` is what of the groups' capacity is left after the largest failure. `policies` are those that became ready,
+    with their partitions. `target_kw` is the portfolio's net power asked for now (passive), None without an award. When
+    an interval began, `began` is its award and `settled` what came before.
     """
 
     now_us: int
     interval: int
     groups: GroupTable
+    firm: FirmCapacity
     columns: tuple[SiteColumns, ...]
     commands: tuple[Records, ...]
     award: Award

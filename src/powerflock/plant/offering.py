@@ -10,8 +10,9 @@ from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.allocate import portfolio_curve
 from powerflock.domain.arrays import F64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
-from powerflock.groups.curves import add_curves, curve_table
-from powerflock.groups.hierarchy import Hierarchy, Level
+from powerflock.groups.curves import CurveTable, add_curves, curve_table
+from powerflock.groups.firm import ZERO, firm_curves
+from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
 from powerflock.market.bids import Bid, bid_from_curve
 from powerflock.optimise.respond import stored_change
 from powerflock.plant.model import RingSettings
@@ -59,10 +60,21 @@ def offers_next(
     return curves
 
 
-def feeder_curves(hierarchy: Hierarchy, curves: Sequence[F64]) -> F64:
-    """(F, 41) the feeders' curves over all partitions; what is unknown is left out (and shows in the coverage)."""
-    whole = add_curves([curve_table(hierarchy, own, part) for part, own in enumerate(curves)])
-    return np.asarray(whole.sum_kw[hierarchy.level == Level.FEEDER])
+def group_curves(hierarchy: Hierarchy, curves: Sequence[F64]) -> CurveTable:
+    """All groups' curves over all partitions; what is unknown is left out (and shows in the coverage)."""
+    return add_curves([curve_table(hierarchy, own, part) for part, own in enumerate(curves)])
+
+
+def feeder_curves(hierarchy: Hierarchy, table: CurveTable) -> F64:
+    """(F, 41) the feeders' curves of the table."""
+    return np.asarray(table.sum_kw[hierarchy.level == Level.FEEDER])
+
+
+def promised(curve: F64, firm: F64) -> F64:
+    """(41,) the lesser movement of the portfolio's `curve`, within its network's limits, and its `firm` one."""
+    still = curve[ZERO]
+    up, down = np.minimum(np.maximum(curve, firm), still), np.maximum(np.minimum(curve, firm), still)
+    return np.asarray(np.where(PRICE_GRID > 0.0, up, np.where(PRICE_GRID < 0.0, down, still)), np.float64)
 
 
 def feeder_limits(feeders: int, settings: RingSettings) -> tuple[F64, F64]:
@@ -78,7 +90,10 @@ def next_bid(
     interval = now_us // settings.interval_us + 1
     if not any(shard.plan is not None and shard.plan.step(interval) >= 0 for shard in shards):
         return None
-    feeders = feeder_curves(hierarchy, offers_next(shards, columns, outlook, now_us, settings.interval_us))
+    table = group_curves(hierarchy, offers_next(shards, columns, outlook, now_us, settings.interval_us))
+    feeders = feeder_curves(hierarchy, table)
     curve = portfolio_curve(feeders, *feeder_limits(feeders.shape[0], settings))
+    if settings.promise == "firm":
+        curve = promised(curve, firm_curves(hierarchy, table)[PORTFOLIO])
     start = interval_starts(interval, 1, settings.interval_us)
     return bid_from_curve(int(start[0]), curve, settings.programme, float(outlook.spot_ahead(now_us, start)[0]))

@@ -13,6 +13,7 @@ import numpy as np
 from powerflock.domain.arrays import Records
 from powerflock.domain.columns import SITE_EVENT
 from powerflock.domain.registry import Registry
+from powerflock.groups.firm import firm_capacity
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import add, group_sums
 from powerflock.market.account import Account, Settlement
@@ -97,10 +98,12 @@ class Ring:
         )  # fmt: skip
         self.bid = next_bid(shards, columns, self.hierarchy, self.outlook, now_us, settings)
         self.last_us = now_us
+        groups = add([group_sums(self.hierarchy, own, part) for part, own in enumerate(columns)])
         return Turn(
             now_us=now_us,
             interval=interval,
-            groups=add([group_sums(self.hierarchy, own, part) for part, own in enumerate(columns)]),
+            groups=groups,
+            firm=firm_capacity(self.hierarchy, groups),
             columns=columns,
             commands=told,
             award=award,
