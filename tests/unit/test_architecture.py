@@ -15,7 +15,7 @@ import pytest
 from tests.data import ROOT
 
 PACKAGE = ROOT / "src" / "powerflock"
-PURE = ("domain", "curve", "twins", "groups", "forecast", "optimise", "market", "dispatch", "plant")
+PURE = ("domain", "curve", "twins", "groups", "forecast", "optimise", "market", "dispatch", "alarms", "plant")
 SHELLS = ("log", "gateway", "edge", "history", "api", "autobidder", "sim")
 CLOCKS = {"now", "utcnow", "today"}
 CLOCK_OWNERS = {"datetime", "date", "Timestamp", "dt"}
@@ -90,6 +90,8 @@ def test_an_empty_tree_keeps_every_contract(skeleton: Path) -> None:
         ("forecast", "import time", "reaches no clock, file, socket"),
         ("optimise", "from random import random", "reaches no clock, file, socket"),
         ("groups", "import picows", "reaches no clock, file, socket"),
+        ("alarms", "import time", "reaches no clock, file, socket"),
+        ("alarms", "import powerflock.api", "the pure packages know no shell"),
         ("api", "import powerflock.gateway", "shells do not know each other"),
         ("sim", "import powerflock.compose", "only the command line knows compose"),
         ("log", "import powerflock.cli", "only the command line knows compose"),
