@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeVar
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from powerflock.domain.arrays import Records
+from powerflock.domain.batches import decode
 from powerflock.domain.clock import VirtualClock
-from powerflock.domain.columns import ReadingRow
+from powerflock.domain.columns import SITE_EVENT, TELEMETRY, ReadingRow, SiteEventKind
 from powerflock.domain.errors import LogError
 from powerflock.gateway.protocol import (
     JSON,
@@ -189,3 +191,17 @@ async def eventually(happened: Callable[[], bool]) -> None:
 async def acked(device: Device, batch: int) -> None:
     """The next message acknowledges `batch`."""
     assert (await device.expect(Ack)).batch == batch
+
+
+def logged_batches(log: Log, partition: int = 0) -> list[Records]:
+    """The entries of readings in the log's partition, without those of sessions and answers."""
+    entries = log.read("telemetry", partition, 0)
+    batches = [decode(entry.payload, TELEMETRY, SITE_EVENT) for entry in entries]
+    return [batch for batch in batches if batch.dtype == TELEMETRY]
+
+
+def logged_events(log: Log, partition: int = 0) -> list[tuple[int, SiteEventKind, int]]:
+    """Row, kind and number of the events of sites in the log's partition."""
+    batches = [decode(entry.payload, TELEMETRY, SITE_EVENT) for entry in log.read("telemetry", partition, 0)]
+    events = [event for batch in batches if batch.dtype == SITE_EVENT for event in batch.tolist()]
+    return [(site, SiteEventKind(kind), seq) for site, kind, _, seq, _ in events]

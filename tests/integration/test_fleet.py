@@ -17,7 +17,7 @@ import pytest
 
 from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
-from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.log.sqlite import SqliteLog
 from tests.data import ROOT
 
@@ -61,7 +61,8 @@ def stored(folder: Path) -> Records:
     log = SqliteLog(folder / "log.sqlite")
     try:
         entries = log.read("telemetry", 0, 0, 1_000_000)
-        return np.concatenate([decode(entry.payload, TELEMETRY) for entry in entries])
+        batches = [decode(entry.payload, TELEMETRY, SITE_EVENT) for entry in entries]
+        return np.concatenate([batch for batch in batches if batch.dtype == TELEMETRY])
     finally:
         log.close()
 

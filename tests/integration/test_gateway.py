@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from powerflock.domain.arrays import Records
-from powerflock.domain.batches import decode
-from powerflock.domain.columns import COMMAND, TELEMETRY, Issuer, ReadingRow
+from powerflock.domain.columns import COMMAND, TELEMETRY, Issuer, ReadingRow, SiteEventKind
 from powerflock.domain.outcomes import Status
 from powerflock.gateway.protocol import (
     JSON,
@@ -38,6 +37,8 @@ from tests.integration.gateway_device import (
     connect,
     eventually,
     join,
+    logged_batches,
+    logged_events,
     plant,
     readings,
 )
@@ -45,7 +46,7 @@ from tests.integration.gateway_device import (
 
 def logged(log: Log, partition: int) -> Records:
     """All readings in the log's partition."""
-    return np.concatenate([decode(entry.payload, TELEMETRY) for entry in log.read("telemetry", partition, 0)])
+    return np.concatenate([np.empty(0, TELEMETRY), *logged_batches(log, partition)])
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
@@ -82,10 +83,10 @@ async def test_no_ack_before_the_log_has_the_readings() -> None:
         log.gate.clear()
         device.send(readings(1))
         await device.silent()
-        assert log.end("telemetry", 0) == 0
+        assert len(logged_batches(log)) == 0
         log.gate.set()
         await acked(device, 1)
-        assert log.end("telemetry", 0) == 1
+        assert len(logged_batches(log)) == 1
 
 
 async def test_while_the_log_is_slow_credits_stop_the_flow_and_nothing_is_lost() -> None:
@@ -114,7 +115,7 @@ async def test_many_sessions_share_few_log_entries() -> None:
             device.send(readings(1, [1, 2]))
         for device in devices:
             await acked(device, 1)
-        assert log.end("telemetry", 0) <= 2
+        assert len(logged_batches(log)) <= 2
         assert sorted(logged(log, 1)["device"].tolist()) == sorted(2 * [2 * row for row in range(10)])
 
 
@@ -124,7 +125,7 @@ async def test_a_full_batch_does_not_wait_and_is_cut_into_entries() -> None:
         device = await join(running.port)
         device.send(readings(1, range(1, 11)))
         await acked(device, 1)
-        assert [decode(entry.payload, TELEMETRY).size for entry in log.read("telemetry", 0, 0)] == [4, 4, 2]
+        assert [batch.size for batch in logged_batches(log)] == [4, 4, 2]
 
 
 async def test_when_the_log_fails_there_is_no_ack_and_the_gateway_lives_on() -> None:
@@ -141,7 +142,7 @@ async def test_when_the_log_fails_there_is_no_ack_and_the_gateway_lives_on() -> 
         await acked(again, 1)
         idle.send(readings(1))
         await acked(idle, 1)
-        assert log.end("telemetry", 0) == 1
+        assert len(logged_batches(log)) == 1
 
 
 async def test_stopping_logs_and_acknowledges_what_was_received() -> None:
@@ -153,7 +154,7 @@ async def test_stopping_logs_and_acknowledges_what_was_received() -> None:
         await running.gateway.stop()
         await acked(device, 1)
         assert (await asyncio.wait_for(device.closed, 5)).value == 1001
-        assert log.end("telemetry", 0) == 1
+        assert len(logged_batches(log)) == 1
         assert running.gateway.sessions == 0
 
 
@@ -209,7 +210,7 @@ async def test_a_client_that_does_not_read_gets_only_the_latest_command_when_it_
         last = seq
         device.send(readings(1))
         await asyncio.sleep(0.05)
-        assert running.log.end("telemetry", 0) == 1
+        assert len(logged_batches(running.log)) == 1
         device.transport.underlying_transport.resume_reading()
         seqs: list[int] = []
         while not seqs or seqs[-1] != last:
@@ -256,3 +257,43 @@ async def test_a_client_of_version_1_never_sees_a_policy() -> None:
         device = await join(running.port)
         assert running.gateway.send_policies(0, 4, START_US + 1, [0], [b"PFP"]) == 0
         await device.silent()
+
+
+async def test_the_log_hears_of_links_and_answers_in_their_order() -> None:
+    log = MemoryLog()
+    async with plant(log, GatewayOptions(batch_ms=1, partitions=2)) as running:
+        device = await join(running.port)
+        await eventually(lambda: len(logged_events(log)) == 2)
+        running.gateway.send_commands(commands((0, 7, -1.0, 0.1)), 0)
+        await device.expect(Command)
+        device.send(CommandAck(7, Status.APPLIED))
+        await eventually(lambda: len(logged_events(log)) == 3)
+        device.transport.disconnect()
+        await eventually(lambda: len(logged_events(log)) == 4)
+        again = await join(running.port)
+        await eventually(lambda: len(logged_events(log)) == 5)
+        newer = await join(running.port)
+        await again.refused("replaced", fatal=True)
+        await eventually(lambda: len(logged_events(log)) == 6)
+        del newer
+    kinds = [kind for _, kind, _ in logged_events(log)]
+    up, down = SiteEventKind.LINK_UP, SiteEventKind.LINK_DOWN
+    assert kinds == [down, up, SiteEventKind.APPLIED, down, up, up, down], "a replaced session is no lost link"
+    events = logged_events(log)
+    assert events[0] == (2**32 - 1, down, 0), "nothing of an earlier life is believed"
+    assert events[1][2] == events[3][2] < events[4][2] < events[5][2], "a later session has a higher number"
+    assert logged_events(log, 1) == [(2**32 - 1, down, 0)]
+
+
+async def test_events_wait_while_the_log_fails_and_only_the_newest_of_a_site_are_kept() -> None:
+    log = HeldLog()
+    async with plant(log, GatewayOptions(batch_ms=1)) as running:
+        log.broken = True
+        for _ in range(3):
+            device = await join(running.port)
+            device.transport.disconnect()
+            await eventually(lambda: running.gateway.sessions == 0)
+        await asyncio.sleep(0.05)
+        log.broken = False
+        await eventually(lambda: bool(logged_events(log)))
+    assert [kind for _, kind, _ in logged_events(log)] == [SiteEventKind.LINK_DOWN]

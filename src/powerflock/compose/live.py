@@ -158,6 +158,7 @@ class LivePlant:
             max_frame_bytes=own.max_frame_bytes,
             credits=own.credits,
             interval_us=round(self._settings.plant.tick_s * MICROS_PER_S * self._clockwork.clock.speed),
+            partitions=runner.ring.registry.partitions,
         )
         gateway = Gateway(
             self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, self._acknowledged, options

@@ -29,6 +29,7 @@ from powerflock.domain.columns import COMMAND, Issuer
 from powerflock.domain.errors import InvalidInput
 from powerflock.gateway.batcher import Batcher
 from powerflock.gateway.connection import Connection
+from powerflock.gateway.events import Events
 from powerflock.gateway.protocol import PATH, Code, Codec, Command, CommandAck, Error, PolicyFrame, choose_codec
 from powerflock.gateway.session import Address, Directory, GatewayOptions, Session, Submission
 from powerflock.log.port import Log
@@ -78,6 +79,7 @@ class Gateway:
         self._directory, self._clock, self._secret = directory, clock, secret
         self._command_acked = command_acked
         self._batcher = Batcher(log, self._options, self._settled)
+        self._events = Events(log, clock, self._options.batch_ms, self._options.gateway)
         self._connections: dict[Session, Connection] = {}
         self._by_site: dict[str, Connection] = {}
         self._routes: dict[tuple[int, int], Connection] = {}
@@ -85,10 +87,13 @@ class Gateway:
         self._all_closed, self._stopping = asyncio.Event(), False
         self._server: asyncio.Server | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen on `host` and `port` (0 takes a free one) and return the port; `OSError` if it is taken."""
         options = self._options
+        if options.partitions:
+            await asyncio.to_thread(self._events.declare_down, options.partitions)
         self._server = await ws_create_server(
             self._upgrade,
             host,
@@ -100,6 +105,7 @@ class Gateway:
             logger_name="gateway",
         )
         self._writing = asyncio.create_task(self._batcher.run(), name="gateway-batcher")
+        self._telling = asyncio.create_task(self._events.run(), name="gateway-events")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def wait(self) -> None:
@@ -121,6 +127,9 @@ class Gateway:
                 connection.end(WSCloseCode.GOING_AWAY, "the gateway is stopping")
             if self._connections:
                 await self._all_closed.wait()  # every connection is cut within a second
+            self._events.stop()
+            if self._telling is not None:
+                await self._telling
             self._server = None
 
     @property
@@ -182,6 +191,7 @@ class Gateway:
             older.send(Error(Code.REPLACED, "a newer session of this site was opened", fatal=True))
         self._by_site[session.site] = connection
         self._routes[session.route] = connection
+        self._events.opened(session.route)
         self.counts.sessions += 1
         partition, row = session.route
         until_us, frames = self._policies.get(partition, (0, {}))
@@ -198,6 +208,7 @@ class Gateway:
         self.counts.command_acks += 1
         session = connection.session
         if session.address is not None and self._by_site.get(session.site) is connection:
+            self._events.answered(session.route, ack.seq, ack.status)
             self._command_acked(session.site, session.address, ack)
 
     def refused(self, error: Error) -> None:
@@ -212,6 +223,7 @@ class Gateway:
             self._all_closed.set()
         if self._by_site.get(session.site) is connection:
             del self._by_site[session.site], self._routes[session.route]
+            self._events.closed(session.route)
 
     def _settled(self, submission: Submission, error: Error | None) -> None:
         if error is None:

@@ -62,8 +62,13 @@ class GatewayOptions:
     credits: int = 512
     interval_us: int = 1_000_000
     hello_timeout_s: float = 10.0
-    idle_timeout_s: float = 30.0
-    pong_timeout_s: float = 20.0
+    idle_timeout_s: float = 5.0
+    pong_timeout_s: float = 3.0
+    """A session that says nothing so long is asked, and cut without an answer: a cut cable shows in 8 s."""
+    gateway: int = 0
+    """Number of this gateway among those of the plant."""
+    partitions: int = 0
+    """Partitions whose links of an earlier life of this gateway are declared down at the start."""
     max_errors: int = 20
     """Frames refused in a row after which the session is closed."""
 

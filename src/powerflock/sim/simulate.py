@@ -19,7 +19,8 @@ import numpy as np
 from powerflock.domain.arrays import F64, I64, Bools
 from powerflock.domain.batches import encode
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
-from powerflock.domain.columns import COMMAND, Issuer
+from powerflock.domain.columns import COMMAND, SITE_EVENT, Issuer, SiteEventKind
+from powerflock.edge.safety import Refusal
 from powerflock.log.port import Log
 from powerflock.market.programme import coordination_per_kwh
 from powerflock.optimise.respond import answers, energy_cost, value
@@ -108,6 +109,7 @@ class Simulation:
         homes = len(vpp.specs)
         self._cost_vpp, self._cost_alone = np.zeros(homes), np.zeros(homes)
         self._accounts = open_accounts(homes)
+        self._linked: Bools = np.zeros(homes, np.bool_)
         self._joint_vpp, self._joint_alone = np.zeros(homes), np.zeros(homes)
         self._days: list[DayBills] = []
         self._series = Series([], [], [], [], [], [])
@@ -152,11 +154,22 @@ class Simulation:
         """Readings of the plant's homes into the log, a batch for each partition; none from homes without a link."""
         if self.link_lost is not None:
             self.vpp.silence(self.link_lost(now_us))
+        changed, self._linked = self._linked == self.vpp.silent, ~self.vpp.silent
         for partition, rows in enumerate(self.rows):
+            sites = np.flatnonzero(changed[rows])
+            kinds = np.where(self._linked[rows[sites]], SiteEventKind.LINK_UP, SiteEventKind.LINK_DOWN)
+            self._note(partition, sites, kinds, now_us, now_us)
             if rows.size:
                 payload = encode(self.vpp.readings(now_us, self.devices, rows))
                 self._hash.update(payload)
                 self.log.append("telemetry", partition, payload)
+
+    def _note(self, partition: int, sites: I64, kinds: I64, seq: I64 | int, now_us: int) -> None:
+        """Events of links and answers into the log, as a gateway would write them."""
+        if sites.size:
+            events = np.zeros(sites.size, SITE_EVENT)
+            events["site"], events["kind"], events["seq"], events["time_us"] = sites, kinds, seq, now_us
+            self.log.append("telemetry", partition, encode(events))
 
     def _trace(self, turn: Turn) -> None:
         for commands in turn.commands:
@@ -192,7 +205,10 @@ class Simulation:
         """Policies and commands reach the homes whose link is up."""
         for partition, commands in enumerate(turn.commands):
             rows = self.rows[partition]
-            self.vpp.apply(commands[~self.vpp.silent[rows[commands["site"]]]], now_us, rows)
+            heard = commands[~self.vpp.silent[rows[commands["site"]]]]
+            refusals = self.vpp.apply(heard, now_us, rows)
+            kinds = np.where(refusals == Refusal.ACCEPTED, SiteEventKind.APPLIED, SiteEventKind.REFUSED)
+            self._note(partition, heard["site"], kinds, heard["seq"], now_us)
         for partition, batch in turn.policies:
             for row, payload in zip(self.rows[partition][batch.rows].tolist(), batch.payloads, strict=True):
                 if not self.vpp.silent[row]:
