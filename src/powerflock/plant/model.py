@@ -32,7 +32,7 @@ class RingSettings:
     """How the ring turns; times in µs, `plan_every` and `policy_every` in intervals.
 
     `horizon_end_us`, if given, ends every plan there. Bids `promise` all that is expected, or only what is firm, left
-    after the largest correlated failure. Owners' days end at midnight `day_offset_us` east of UTC. A feeder's limits are
+    after the largest correlated failure. Owners' days end at midnight `day_offset_us` east of UTC. Feeders' limits are
     kW at its head, alike for all.
     """
 
