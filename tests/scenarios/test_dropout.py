@@ -1,4 +1,4 @@
-"""A third of a region loses its link: the plant knows at its next turn, says so once, and offers no more than it has."""
+"""A third of a region loses its link: the plant knows at its next turn, says so once, and offers only what it has."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PORTFOLIO = 0
 """The id of the cause to which every site belongs."""
 
 Key: TypeAlias = tuple[str, str]
-"""A cause's kind (portfolio, region, group, feeder, gateway, provider, firmware, set) and its name."""
+"""A cause's kind (portfolio, region, area, feeder, gateway, provider, firmware, set) and its name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,13 +87,13 @@ def _keys(place: Place) -> Iterator[Key]:
     yield "region", path
     for name in place.path:
         path = f"{path}/{_escaped(name)}"
-        yield "group", path
+        yield "area", path
     yield "feeder", f"{path}/{_escaped(place.feeder)}"
     for kind, name in (("gateway", place.gateway), ("provider", place.provider), ("firmware", place.firmware)):
         if name:
             yield kind, name
     for name in place.sets:
-        yield "set", name
+        yield "set", _escaped(name)
 
 
 def _escaped(name: str) -> str:

@@ -126,7 +126,7 @@ def _find(
     """What is true now, as alarms; and the ids of active alarms whose sites another alarm of the rule explains."""
     found: list[Alarm] = []
     absorbed: set[str] = set()
-    active = {alarm.id for alarm in state.book.active}
+    active = state.book.active
     state.frozen[:] = False
     for rule in Rule:
         population = state.population[0] - counts[ABSENT] if rule is Rule.DROPOUT else state.population[1]
@@ -144,11 +144,11 @@ def _find(
     return found, absorbed
 
 
-def _held(causes: Causes, rule: Rule, active: set[str]) -> Bools:
-    """(N,) causes that have an active alarm of the rule."""
+def _held(causes: Causes, rule: Rule, active: Sequence[Alarm]) -> Bools:
+    """(N,) causes that have an active alarm of the rule; one that no site has any more holds nothing."""
     held: Bools = np.zeros(len(causes.keys), np.bool_)
-    if active:
-        held[:] = [alarm_id(rule, key) in active for key in causes.keys]
+    ids = [causes.id_of.get((alarm.kind, alarm.name)) for alarm in active if alarm.rule == rule.wire]
+    held[[cause for cause in ids if cause is not None]] = True
     return held
 
 

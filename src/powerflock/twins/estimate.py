@@ -39,7 +39,7 @@ class EstimateSettings:
     """When a device counts as stale and silent, by `DeviceKind`, and how far power wanders from where it was last seen.
 
     Power is taken to wander about its estimate with `..._wander_kw` (standard deviation, reached after some `relax_h`),
-    of which the share `common_ratio` (of the variance) is common to all sites, as weather is. The defaults are the errors
+    of which the share `common_ratio` (of the variance) is common to all sites, as weather is. The defaults are what was
     found in simulated fleets whose homes fell silent for minutes to hours.
     """
 

@@ -28,7 +28,7 @@ def test_a_firm_bid_offers_less_than_is_expected() -> None:
     quantity = {}
     for promise in ("expected", "firm"):
         ring: Ring = enrolled(specs)
-        ring.settings = replace(ring.settings, promise=promise)  # type: ignore[arg-type]
+        ring.settings = replace(ring.settings, promise=promise)
         ring.ingest(0, Meters(specs).read(START_US), START_US)
         ring.turn(START_US)
         bid = ring.turn(START_US + TICK_US).bid
