@@ -27,10 +27,11 @@ class BackgroundPlanner:
         """See `Planner`."""
         return self._running[partition][0] if partition in self._running else None
 
-    def ready(self) -> list[tuple[int, Plan]]:
+    def ready(self, partition: int) -> Plan | None:
         """See `Planner`; what a plan raised is raised here, in the turn."""
-        finished = [part for part, (_, future) in self._running.items() if future.done()]
-        return [(part, self._running.pop(part)[1].result()) for part in finished]
+        if partition not in self._running or not self._running[partition][1].done():
+            return None
+        return self._running.pop(partition)[1].result()
 
     def _make(self, job: Job) -> Plan:
         began = time.perf_counter()

@@ -44,7 +44,7 @@ def curve_table(hierarchy: Hierarchy, offers_kw: F64, partition: int = 0) -> Cur
     prices = offers_kw.shape[1]
     leaves, parts = np.zeros((hierarchy.leaves, prices + 2)), np.zeros((failures.parts + 1, prices), np.float32)
     _accumulate(rows, np.ascontiguousarray(offers_kw), leaves, parts)
-    sums, classes = np.zeros((hierarchy.groups, prices + 2)), np.zeros((failures.pairs, prices))
+    sums, classes = np.zeros((hierarchy.groups, prices + 2)), np.zeros((failures.pairs.size, prices))
     roll_up(hierarchy.leaf_start, hierarchy.leaf_groups, leaves, sums)
     parts[failures.leaf_part] = leaves[:, :prices]
     roll_up(failures.part_start, failures.part_pairs, parts[:-1].astype(np.float64), classes)

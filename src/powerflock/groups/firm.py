@@ -15,9 +15,9 @@ import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64, I32
+from powerflock.domain.arrays import F64, I32, Bools
 from powerflock.groups.curves import CurveTable
-from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.failures import Pairs
 from powerflock.groups.sums import GroupTable
 
 ZERO = int(np.flatnonzero(PRICE_GRID == 0.0)[0])
@@ -30,7 +30,7 @@ NONE = -1
 class FirmCapacity:
     """(G,) `up_kw` and `down_kw` that are left after the worst single failure, and the class (G,) that costs most.
 
-    `worst` indexes `Failures.names`; -1 where no failure takes anything.
+    `worst` indexes `Pairs.names`; -1 where no failure takes anything.
     """
 
     up_kw: F64
@@ -38,29 +38,29 @@ class FirmCapacity:
     worst: I32
 
 
-def firm_curves(hierarchy: Hierarchy, table: CurveTable, zero: int = ZERO) -> F64:
+def firm_curves(pairs: Pairs, table: CurveTable, zero: int = ZERO) -> F64:
     """(G, K) kW: the groups' firm curves on the grid of `table`, with price 0 at `zero`; NaN where unknown."""
     firm = table.offers_kw.copy()
-    _firm_curves(hierarchy.failures.pair_group, table.sum_kw, table.class_kw, zero, firm)
+    _firm_curves(pairs.group, pairs.spread, table.sum_kw, table.class_kw, zero, firm)
     return firm
 
 
-def firm_capacity(hierarchy: Hierarchy, table: GroupTable) -> FirmCapacity:
+def firm_capacity(pairs: Pairs, table: GroupTable) -> FirmCapacity:
     """What is left of each group's `up_kw` and `down_kw` after its worst single failure."""
-    failures = hierarchy.failures
-    lost_up, lost_down = np.zeros(hierarchy.groups), np.zeros(hierarchy.groups)
-    np.maximum.at(lost_up, failures.pair_group, table.class_up_kw)
-    np.maximum.at(lost_down, failures.pair_group, table.class_down_kw)
-    worst = np.full(hierarchy.groups, NONE, np.int32)
-    _worst(failures.pair_group, failures.pair_class, table.class_up_kw + table.class_down_kw, worst)
+    groups = table.sites.size
+    lost_up, lost_down = np.zeros(groups), np.zeros(groups)
+    np.maximum.at(lost_up, pairs.group, table.class_up_kw * pairs.spread)
+    np.maximum.at(lost_down, pairs.group, table.class_down_kw * pairs.spread)
+    worst = np.full(groups, NONE, np.int32)
+    _worst(pairs.group, pairs.cls, (table.class_up_kw + table.class_down_kw) * pairs.spread, worst)
     return FirmCapacity(np.maximum(table.up_kw - lost_up, 0.0), np.maximum(table.down_kw - lost_down, 0.0), worst)
 
 
 @kernel
-def _firm_curves(pair_group: I32, sum_kw: F64, class_kw: F64, zero: int, firm: F64) -> None:
+def _firm_curves(pair_group: I32, spread: Bools, sum_kw: F64, class_kw: F64, zero: int, firm: F64) -> None:
     for pair in range(pair_group.size):
         group = pair_group[pair]
-        if np.isnan(firm[group, zero]):
+        if not spread[pair] or np.isnan(firm[group, zero]):
             continue
         still = class_kw[pair, zero]
         for k in range(sum_kw.shape[1]):

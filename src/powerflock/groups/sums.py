@@ -122,7 +122,7 @@ def group_sums(hierarchy: Hierarchy, columns: SiteColumns, partition: int = 0) -
         table.discharge_limit_kw, table.charge_efficiency_ratio, table.discharge_efficiency_ratio,
         table.import_limit_kw, table.export_limit_kw, leaves, parts,
     )  # fmt: skip
-    sums, classes = np.zeros((hierarchy.groups, _COLUMNS)), np.zeros((failures.pairs, 2))
+    sums, classes = np.zeros((hierarchy.groups, _COLUMNS)), np.zeros((failures.pairs.size, 2))
     roll_up(hierarchy.leaf_start, hierarchy.leaf_groups, leaves, sums)
     parts[failures.leaf_part] = leaves[:, [_UP, _DOWN]]
     roll_up(failures.part_start, failures.part_pairs, parts[:-1], classes)

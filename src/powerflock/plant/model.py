@@ -32,8 +32,8 @@ class RingSettings:
     """How the ring turns; times in µs, `plan_every` and `policy_every` in intervals.
 
     `horizon_end_us`, if given, ends every plan there. Bids `promise` all that is expected, or only what is firm, left
-    after the largest correlated failure. Owners' days end at midnight `day_offset_us` east of UTC. Feeders' limits are
-    kW at its head, alike for all.
+    after the largest correlated failure. A partition not heard of for `report_life_us` is out of reach. Owners' days
+    end at midnight `day_offset_us` east of UTC. Feeders' limits are kW at its head, alike for all.
     """
 
     interval_us: int = 300 * MICROS_PER_S
@@ -43,6 +43,7 @@ class RingSettings:
     plan_every: int = 6
     policy_every: int = 36
     command_life_us: int = 600 * MICROS_PER_S
+    report_life_us: int = 600 * MICROS_PER_S
     day_offset_us: int = 10 * MICROS_PER_HOUR
     feeder_import_limit_kw: float = math.inf
     feeder_export_limit_kw: float = math.inf
@@ -83,7 +84,6 @@ class Turn:
     bid: Bid | None
     clearing: Clearing | None
     target_kw: float | None
-    planned: bool
     policies: tuple[tuple[int, PolicyBatch], ...]
     began: Award | None
     settled: tuple[Settlement, ...]

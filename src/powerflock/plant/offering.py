@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.allocate import portfolio_curve
 from powerflock.domain.arrays import F64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
-from powerflock.groups.curves import CurveTable, add_curves, curve_table
-from powerflock.groups.firm import ZERO, firm_curves
-from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
+from powerflock.groups.firm import ZERO
 from powerflock.market.bids import Bid, bid_from_curve
 from powerflock.optimise.respond import stored_change
 from powerflock.plant.model import RingSettings
@@ -24,50 +20,33 @@ from powerflock.twins.estimate import SiteColumns
 _NO_SITES = np.zeros((0, PRICE_GRID.size))
 
 
-def offers_now(
-    shards: Sequence[SiteShard], columns: Sequence[SiteColumns], outlook: Outlook, now_us: int, interval_us: int
-) -> list[F64]:
-    """Each partition's (S, 41) net kW for what is left of the interval that holds `now_us`."""
+def offer_now(
+    shard: SiteShard, columns: SiteColumns, outlook: Outlook, part: int, now_us: int, interval_us: int
+) -> F64:
+    """The partition's (S, 41) net kW for what is left of the interval that holds `now_us`."""
+    if not shard.sites:
+        return _NO_SITES
     interval = now_us // interval_us
     hours = max((interval + 1) * interval_us - now_us, MICROS_PER_S) / MICROS_PER_HOUR
-    return [
-        shard.offer(own, interval, now_us, hours, outlook.nowcast(part, now_us, now_us, own), own.stored_kwh)
-        if shard.sites
-        else _NO_SITES
-        for part, (shard, own) in enumerate(zip(shards, columns, strict=True))
-    ]
+    load = outlook.nowcast(part, now_us, now_us, columns)
+    return shard.offer(columns, interval, now_us, hours, load, columns.stored_kwh)
 
 
-def offers_next(
-    shards: Sequence[SiteShard], columns: Sequence[SiteColumns], outlook: Outlook, now_us: int, interval_us: int
-) -> list[F64]:
-    """Each partition's (S, 41) net kW for the whole next interval, from where batteries will stand at its start."""
+def offer_next(
+    shard: SiteShard, columns: SiteColumns, outlook: Outlook, part: int, now_us: int, interval_us: int
+) -> F64:
+    """The partition's (S, 41) net kW for the whole next interval, from where batteries will stand at its start."""
+    if not shard.sites:
+        return _NO_SITES
     interval = now_us // interval_us + 1
     start, length = interval * interval_us, interval_us / MICROS_PER_HOUR
-    left = (start - now_us) / MICROS_PER_HOUR
-    curves = []
-    for part, (shard, own) in enumerate(zip(shards, columns, strict=True)):
-        if not shard.sites:
-            curves.append(_NO_SITES)
-            continue
-        load = outlook.nowcast(part, now_us, start, own)
-        cells = batteries(shard.twins.table, shard.terms.wear_per_kwh, np.nan_to_num(load))
-        told = np.where(np.isnan(shard.setpoint_kw), own.meter_kw, shard.setpoint_kw)
-        battery = np.clip(told - own.net_load_kw, -own.discharge_limit_kw, own.charge_limit_kw)
-        stored = own.stored_kwh + stored_change(cells, battery, left)
-        stored = np.clip(stored, np.minimum(cells.floor_kwh, own.stored_kwh), cells.capacity_kwh)
-        curves.append(shard.offer(own, interval, start, length, load, stored))
-    return curves
-
-
-def group_curves(hierarchy: Hierarchy, curves: Sequence[F64]) -> CurveTable:
-    """All groups' curves over all partitions; what is unknown is left out (and shows in the coverage)."""
-    return add_curves([curve_table(hierarchy, own, part) for part, own in enumerate(curves)])
-
-
-def feeder_curves(hierarchy: Hierarchy, table: CurveTable) -> F64:
-    """(F, 41) the feeders' curves of the table."""
-    return np.asarray(table.sum_kw[hierarchy.level == Level.FEEDER])
+    load = outlook.nowcast(part, now_us, start, columns)
+    cells = batteries(shard.twins.table, shard.terms.wear_per_kwh, np.nan_to_num(load))
+    told = np.where(np.isnan(shard.setpoint_kw), columns.meter_kw, shard.setpoint_kw)
+    battery = np.clip(told - columns.net_load_kw, -columns.discharge_limit_kw, columns.charge_limit_kw)
+    stored = columns.stored_kwh + stored_change(cells, battery, (start - now_us) / MICROS_PER_HOUR)
+    stored = np.clip(stored, np.minimum(cells.floor_kwh, columns.stored_kwh), cells.capacity_kwh)
+    return shard.offer(columns, interval, start, length, load, stored)
 
 
 def promised(curve: F64, firm: F64) -> F64:
@@ -83,17 +62,11 @@ def feeder_limits(feeders: int, settings: RingSettings) -> tuple[F64, F64]:
 
 
 def next_bid(
-    shards: Sequence[SiteShard], columns: Sequence[SiteColumns], hierarchy: Hierarchy, outlook: Outlook, now_us: int,
-    settings: RingSettings,
-) -> Bid | None:  # fmt: skip
-    """The bid for the next interval; None while no plan reaches it."""
-    interval = now_us // settings.interval_us + 1
-    if not any(shard.plan is not None and shard.plan.step(interval) >= 0 for shard in shards):
-        return None
-    table = group_curves(hierarchy, offers_next(shards, columns, outlook, now_us, settings.interval_us))
-    feeders = feeder_curves(hierarchy, table)
-    curve = portfolio_curve(feeders, *feeder_limits(feeders.shape[0], settings))
-    if settings.promise == "firm":
-        curve = promised(curve, firm_curves(hierarchy, table)[PORTFOLIO])
+    feeders_kw: F64, firm_kw: F64 | None, outlook: Outlook, interval: int, now_us: int, settings: RingSettings
+) -> Bid:
+    """The bid for `interval` by the feeders' curves (F, 41); where `firm_kw` (41,) is given, of no more than that."""
+    curve = portfolio_curve(feeders_kw, *feeder_limits(feeders_kw.shape[0], settings))
+    if firm_kw is not None:
+        curve = promised(curve, firm_kw)
     start = interval_starts(interval, 1, settings.interval_us)
     return bid_from_curve(int(start[0]), curve, settings.programme, float(outlook.spot_ahead(now_us, start)[0]))

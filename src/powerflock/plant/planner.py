@@ -12,7 +12,7 @@ Job = Callable[[Mapper], Plan]
 
 
 class Planner(Protocol):
-    """Makes the plans that the ring asks for, one at a time for each partition."""
+    """Makes the plans that partitions ask for, one at a time for each partition."""
 
     def start(self, partition: int, first: int, job: Job) -> Plan | None:
         """Make the plan from interval `first` on: returned if made at once, else `ready` hands it over later."""
@@ -20,8 +20,8 @@ class Planner(Protocol):
     def started(self, partition: int) -> int | None:
         """First interval of the plan that is being made for `partition`; None if there is none."""
 
-    def ready(self) -> list[tuple[int, Plan]]:
-        """Plans finished since the last call, by partition."""
+    def ready(self, partition: int) -> Plan | None:
+        """The plan for `partition` that was finished since the last call, if any."""
 
 
 class PlanNow:
@@ -41,6 +41,7 @@ class PlanNow:
         del partition
         return None
 
-    def ready(self) -> list[tuple[int, Plan]]:
+    def ready(self, partition: int) -> Plan | None:
         """See `Planner`."""
-        return []
+        del partition
+        return None

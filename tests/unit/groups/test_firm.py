@@ -69,7 +69,7 @@ def table_for(sites: list[Draw]) -> tuple[Hierarchy, CurveTable, F64]:
 @given(st.lists(a_site, min_size=1, max_size=9))
 def test_the_firm_curve_is_met_in_every_single_failure_and_by_no_more_than_needed(sites: list[Draw]) -> None:
     tree, table, curves = table_for(sites)
-    firm = firm_curves(tree, table, ZERO)
+    firm = firm_curves(tree.failures.pairs, table, ZERO)
     for group in range(tree.groups):
         rows = [row for row, leaf in enumerate(tree.rows_of_site[0][:, 0]) if group in held_by(tree, int(leaf))]
         outcomes = np.array([failed(sites, rows, lost, curves) for lost in [set[int](), *cases(sites, rows)]])
@@ -88,7 +88,7 @@ def test_the_partitions_curves_add_up_before_the_worst_case_is_taken(sites: list
     tree = Hierarchy.of([table_of(specs[:cut]), table_of(specs[cut:])])
     parts = add_curves([curve_table(tree, curves[:cut], 0), curve_table(tree, curves[cut:], 1)])
     whole_tree, whole, _ = table_for(sites)
-    firm, expected = firm_curves(tree, parts, ZERO), firm_curves(whole_tree, whole, ZERO)
+    firm, expected = firm_curves(tree.failures.pairs, parts, ZERO), firm_curves(whole_tree.failures.pairs, whole, ZERO)
     order = [whole_tree.id_of[name] for name in tree.names]
     np.testing.assert_allclose(firm, expected[order], atol=1e-5)
 
@@ -103,8 +103,8 @@ def test_capacity_that_is_left_names_the_failure_that_costs_most() -> None:
     step(twins, batch_of(*rows), NOW_US)
     tree = Hierarchy.of([twins.table])
     sums = group_sums(tree, observe(twins, NOW_US, EstimateSettings()))
-    firm = firm_capacity(tree, sums)
-    assert tree.failures.names[firm.worst[PORTFOLIO]] == "provider:big"
+    firm = firm_capacity(tree.failures.pairs, sums)
+    assert tree.failures.pairs.names[firm.worst[PORTFOLIO]] == "provider:big"
     np.testing.assert_allclose(firm.up_kw[PORTFOLIO], sums.up_kw[PORTFOLIO] / 4)
     assert sums.up_h[PORTFOLIO] == sums.up_kwh[PORTFOLIO] / sums.up_kw[PORTFOLIO] > 0.0
 
@@ -112,18 +112,18 @@ def test_capacity_that_is_left_names_the_failure_that_costs_most() -> None:
 def test_a_plant_with_one_gateway_and_one_region_promises_all_it_has() -> None:
     specs = [msgspec.structs.replace(home(f"s{i}"), gateway="g1") for i in range(3)]
     tree = Hierarchy.of([table_of(specs)])
-    assert tree.failures.pairs == 0
+    assert not tree.failures.pairs.spread.any()
     curves = curves_of([(0, 0, 0, 0, np.full(PRICES, 1.0))] * 3)
     table = curve_table(tree, curves)
-    np.testing.assert_array_equal(firm_curves(tree, table, ZERO), table.sum_kw)
+    np.testing.assert_array_equal(firm_curves(tree.failures.pairs, table, ZERO), table.sum_kw)
     sums = group_sums(tree, observe(Shard.of(table_of(specs)), NOW_US, EstimateSettings()))
-    assert firm_capacity(tree, sums).worst[PORTFOLIO] == NONE
+    assert firm_capacity(tree.failures.pairs, sums).worst[PORTFOLIO] == NONE
 
 
 def test_a_group_of_which_no_curve_is_known_promises_nothing_known() -> None:
     specs = [home("a", region="R1"), home("b", region="R2")]
     tree = Hierarchy.of([table_of(specs)])
     curves = np.array([[np.nan] * PRICES, [2.0, 1.0, 0.0, -1.0, -2.0]])
-    firm = firm_curves(tree, curve_table(tree, curves), ZERO)
+    firm = firm_curves(tree.failures.pairs, curve_table(tree, curves), ZERO)
     assert np.isnan(firm[tree.id_of["R1"]]).all()
     np.testing.assert_array_equal(firm[PORTFOLIO], 0.0)

@@ -35,17 +35,22 @@ def venue(spot_per_mwh: float | F64 = 90.0) -> ReplayVenue:
     return ReplayVenue(START_US, LENGTH_US, np.broadcast_to(np.float64(spot_per_mwh), (576,)), LENGTH_US)
 
 
-def ring_of(registry: Registry, epoch: int = 1, spot_per_mwh: float | F64 = 90.0) -> Ring:
-    """A ring on `registry` that plans six hours ahead with the honest outlook."""
-    settings = RingSettings(horizon_intervals=72)
+SETTINGS = RingSettings(horizon_intervals=72)
+"""Plans reach six hours ahead."""
+
+
+def ring_of(
+    registry: Registry, epoch: int = 1, spot_per_mwh: float | F64 = 90.0, settings: RingSettings = SETTINGS
+) -> Ring:
+    """A ring on `registry` with the honest outlook."""
     return Ring(registry, settings, BaselineOutlook(registry.partitions), venue(spot_per_mwh), PlanNow(), epoch)
 
 
-def enrolled(specs: Sequence[SiteSpec], spot_per_mwh: float | F64 = 90.0) -> Ring:
+def enrolled(specs: Sequence[SiteSpec], spot_per_mwh: float | F64 = 90.0, settings: RingSettings = SETTINGS) -> Ring:
     """A ring of one partition that knows `specs`."""
     registry = Registry.empty(1)
     assert not registry.enrol(0, specs).outcome.reasons
-    ring = ring_of(registry, 1, spot_per_mwh)
+    ring = ring_of(registry, 1, spot_per_mwh, settings)
     ring.enrolled(0, 0)
     return ring
 

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
+from powerflock.plant.model import Promise
 from powerflock.plant.offering import promised
-from powerflock.plant.ring import Ring
-from tests.unit.plant.small import START_US, TICK_US, Meters, enrolled, homes
+from tests.unit.plant.small import SETTINGS, START_US, TICK_US, Meters, enrolled, homes
 
 
 def test_a_promise_moves_no_further_than_what_is_firm_and_no_further_than_the_network_allows() -> None:
@@ -26,9 +26,9 @@ def test_a_firm_bid_offers_less_than_is_expected() -> None:
     """Two of six homes are of one provider: without them a third less can be moved."""
     specs = [msgspec.structs.replace(spec, provider="a" if row < 2 else f"b{row}") for row, spec in enumerate(homes(6))]
     quantity = {}
-    for promise in ("expected", "firm"):
-        ring: Ring = enrolled(specs)
-        ring.settings = replace(ring.settings, promise=promise)
+    promises: tuple[Promise, ...] = ("expected", "firm")
+    for promise in promises:
+        ring = enrolled(specs, settings=replace(SETTINGS, promise=promise))
         ring.ingest(0, Meters(specs).read(START_US), START_US)
         ring.turn(START_US)
         bid = ring.turn(START_US + TICK_US).bid

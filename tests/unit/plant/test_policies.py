@@ -13,7 +13,7 @@ from powerflock.domain.policy import Basis, Policy
 from powerflock.optimise.problem import SiteProblems
 from powerflock.plant.policies import half_hourly, policy_batch
 from powerflock.plant.ring import Ring
-from tests.unit.plant.small import LENGTH_US, START_US, TICK_US, Meters, enrolled, homes
+from tests.unit.plant.small import LENGTH_US, SETTINGS, START_US, TICK_US, Meters, enrolled, homes
 
 MIXED = [
     *homes(3),
@@ -75,8 +75,7 @@ def policies_at(ring: Ring, minutes: list[int]) -> list[bool]:
 
 
 def test_they_come_with_the_first_plan_and_then_every_few_intervals_not_with_each_plan() -> None:
-    ring = enrolled(homes(6))
-    ring.settings = replace(ring.settings, plan_every=2, policy_every=6)
+    ring = enrolled(homes(6), settings=replace(SETTINGS, plan_every=2, policy_every=6))
     assert policies_at(ring, [0, 30, 60]) == [True, True, True]
 
 

@@ -1,0 +1,121 @@
+"""What the two halves of the ring tell each other: reports go up, orders come down.
+
+Invariants: a message's size depends on groups and prices, never on sites; passive signs, kW and $/kWh; times in µs UTC.
+Whatever is in a message is all that the other half knows. Must not know how messages travel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+import numpy as np
+
+from powerflock.domain.arrays import F64
+from powerflock.domain.errors import InvalidInput
+from powerflock.groups.roll import Roll
+from powerflock.groups.sums import GroupTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """A partition's offers for one interval: `feeders_kw` (F, 41) by the roll's feeders, in its order.
+
+    `portfolio_kw` (41,) is their sum without limits, `class_kw` (Q, 41) the part of it in each of the portfolio's pairs
+    with a failure class, in the roll's order. Of `sites` sites `known` have a curve.
+    """
+
+    feeders_kw: F64
+    portfolio_kw: F64
+    class_kw: F64
+    sites: int
+    known: int
+
+
+class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a partition's sites did from interval `first` up to, not including, `until`: kWh, and $ earned and paid."""
+
+    first: int
+    until: int
+    net_kwh: float
+    earned: float
+    paid: float
+    topped_up: float
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that goes up from one partition at one time, by its owner of `epoch`.
+
+    `interval` is the one whose books are open there, with `delivered_kwh` since; `closed` is the newest one before it.
+    `next` is None while no plan reaches the interval after it.
+    """
+
+    partition: int
+    epoch: int
+    now_us: int
+    interval: int
+    roll: Roll
+    groups: GroupTable
+    now: Curves
+    next: Curves | None
+    delivered_kwh: float
+    closed: Closed | None
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that comes down to every partition: the interval that is open, its price, and the prices to answer.
+
+    `ahead_per_kwh` (T,) are the coordination prices expected from `interval` on, for plans. `price_per_kwh` clears the
+    portfolio, None before anything was reported; the feeders at their limit have one of their own, by name.
+    """
+
+    now_us: int
+    interval: int
+    spot_per_mwh: float
+    ahead_per_kwh: F64
+    price_per_kwh: float | None = None
+    feeder_price_per_kwh: dict[str, float] = {}
+
+
+def _plain(value: object) -> object:
+    """An array as its dtype, shape and little-endian bytes."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.newbyteorder("<").str, value.shape, np.ascontiguousarray(value).tobytes()
+    raise NotImplementedError(f"{type(value).__name__} is no part of a message")
+
+
+def _array(kind: type, value: object) -> object:
+    """The array again; `kind` is always one of `domain.arrays`."""
+    del kind
+    dtype, shape, data = cast("tuple[str, list[int], bytes]", value)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+_REPORT = msgspec.msgpack.Decoder(Report, dec_hook=_array)
+_ORDER = msgspec.msgpack.Decoder(Order, dec_hook=_array)
+
+
+def encode(message: Report | Order) -> bytes:
+    """The message as MessagePack."""
+    return _ENCODER.encode(message)
+
+
+def decode_report(payload: bytes) -> Report:
+    """The report that `encode` gave; `InvalidInput` where it is none."""
+    return cast("Report", _decoded(_REPORT, payload, "report"))
+
+
+def decode_order(payload: bytes) -> Order:
+    """The order that `encode` gave; `InvalidInput` where it is none."""
+    return cast("Order", _decoded(_ORDER, payload, "order"))
+
+
+def _decoded(
+    decoder: msgspec.msgpack.Decoder[Report] | msgspec.msgpack.Decoder[Order], payload: bytes, what: str
+) -> object:
+    try:
+        return decoder.decode(payload)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise InvalidInput(what, payload[:16], f"must be a {what} of this version: {error}") from error
