@@ -20,7 +20,7 @@ from powerflock.log.sqlite import SqliteLog
 def kafka(folder: Path, servers: str) -> Log:
     """The topics of the folder's test on the shared broker."""
     prefix = f"test-{blake2b(str(folder).encode(), digest_size=6).hexdigest()}."
-    return open_log(f"kafka://{servers}", KafkaOptions(servers, prefix=prefix, partitions=8, patience_s=20.0))
+    return open_log(f"kafka://{servers}", KafkaOptions(servers=servers, prefix=prefix, partitions=8, patience_s=20.0))
 
 
 BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Log]] = {

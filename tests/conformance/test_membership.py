@@ -45,7 +45,7 @@ class Heard:
 
 def kafka(folder: Path, servers: str) -> Groups:
     prefix = f"test-{blake2b(str(folder).encode(), digest_size=6).hexdigest()}."
-    options = KafkaOptions(servers, prefix=prefix, partitions=PARTITIONS, session_s=3.0)
+    options = KafkaOptions(servers=servers, prefix=prefix, partitions=PARTITIONS, session_s=3.0)
     return open_groups(f"kafka://{servers}", PARTITIONS, options)
 
 

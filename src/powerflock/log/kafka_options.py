@@ -80,7 +80,7 @@ class KafkaOptions:
     partitions.
     """
 
-    servers: str
+    servers: str = "localhost:9092"
     prefix: str = "powerflock."
     partitions: int = 4
     topics: Mapping[str, TopicOptions] = field(default_factory=dict)

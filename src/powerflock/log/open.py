@@ -40,7 +40,7 @@ def open_groups(url: str, partitions: int, kafka: KafkaOptions | None = None) ->
 
 def _at(url: str, kafka: KafkaOptions | None) -> KafkaOptions:
     servers = url.removeprefix(KAFKA)
-    return replace(kafka, servers=servers) if kafka is not None else KafkaOptions(servers)
+    return replace(kafka, servers=servers) if kafka is not None else KafkaOptions(servers=servers)
 
 
 def _kafka(options: KafkaOptions) -> Log:
