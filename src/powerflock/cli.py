@@ -77,6 +77,9 @@ def up(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the plant's data.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page and the REST API.", show_default=False)] = None,
     gateway_port: Annotated[int | None, typer.Option(help="Port for devices.", show_default=False)] = None,
+    log: Annotated[
+        str | None, typer.Option(help="sqlite:PATH, kafka://HOST:PORT or memory:", show_default=False)
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Run a plant in one process.
@@ -93,6 +96,7 @@ def up(
         "market.prices": prices,
         "api.port": port,
         "gateway.port": gateway_port,
+        "log.url": log,
     }
     loaded = _load(config, demo=demo, overrides=overrides)
     from powerflock.compose.live import run_plant

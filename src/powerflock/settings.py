@@ -96,8 +96,41 @@ class ApiSettings(Section):
 class LogSettings(Section):
     """The durable log between the gateway and the twins."""
 
-    kind: Literal["sqlite", "memory"] = Field(
-        default="sqlite", description="`sqlite` is durable; `memory` forgets at the end."
+    url: str = Field(
+        default="",
+        pattern=r"^(|memory:|sqlite:.+|kafka://.+)$",
+        description="`sqlite:PATH`, `kafka://HOST:PORT[,HOST:PORT]` or `memory:`; empty: SQLite in the data folder.",
+    )
+
+
+class KafkaSettings(Section):
+    """How the brokers in `log.url` are used, where it names a Kafka cluster."""
+
+    topic_prefix: str = Field(
+        default="powerflock.", max_length=100, description="Begins the name of each topic, group and transaction."
+    )
+    replication: int = Field(default=1, ge=1, le=9, description="Brokers that keep each topic, where it is made.")
+    min_insync_replicas: int = Field(
+        default=1, ge=1, le=9, description="Brokers that have an entry before it is acknowledged, at least."
+    )
+    production: bool = Field(default=False, description="Refuse to start where the cluster could lose or leak entries.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Whether links are encrypted and users prove who they are."
+    )
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="", description="How a user proves it."
+    )
+    username: str = Field(default="", description="The user.")
+    password_file: OptionalPath = Field(default=None, description="File whose first line is the user's password.")
+    ca_file: OptionalPath = Field(default=None, description="Certificates to trust, PEM; empty: the machine's.")
+    certificate_file: OptionalPath = Field(default=None, description="This client's certificate, PEM.")
+    key_file: OptionalPath = Field(default=None, description="Its private key, PEM.")
+    patience_s: float = Field(default=30.0, ge=1.0, le=600.0, description="How long to wait for the brokers, seconds.")
+    transaction_s: float = Field(
+        default=30.0, ge=1.0, le=600.0, description="How long an owner may pause within a transaction, seconds."
+    )
+    session_s: float = Field(
+        default=10.0, ge=1.0, le=600.0, description="Silence after which a member's partitions go to others, seconds."
     )
 
 
@@ -182,6 +215,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+    kafka: KafkaSettings = KafkaSettings()
     plan: PlanSettings = PlanSettings()
     network: NetworkSettings = NetworkSettings()
     market: MarketSettings = MarketSettings()

@@ -41,8 +41,8 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -
     partitions = range(ring.registry.partitions)
     for partition in partitions:
         _replay_registry(log, ring, partition, first_seq)
-    newest = max(log.end("market", 0) - EVENTS_SHOWN, 0)
-    events = [msgspec.msgpack.decode(payload, type=IntervalBegan) for payload in _payloads(log, "market", 0, newest)]
+    newest = log.newest("market", 0, EVENTS_SHOWN)
+    events = [msgspec.msgpack.decode(entry.payload, type=IntervalBegan) for entry in newest]
     rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
     ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
@@ -84,7 +84,7 @@ def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition:
     for payload in _payloads(log, "commands", partition, told):
         desire(twins, decode(payload, COMMAND))
     while offset < until:
-        entries = log.read("telemetry", partition, offset, limit=until - offset)
+        entries = [entry for entry in log.read("telemetry", partition, offset) if entry.offset < until]
         for entry in entries:
             batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
             ring.ingest(partition, batch, int(batch["time_us"].max(initial=0)))
@@ -94,7 +94,6 @@ def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition:
 
 
 def _restore_accounts(log: Log, ring: Ring, partition: int) -> None:
-    end = log.end("accounts", partition)
-    if end:
-        accounts = decode(log.read("accounts", partition, end - 1)[0].payload, OWNER)
+    for entry in log.newest("accounts", partition):
+        accounts = decode(entry.payload, OWNER)
         ring.shards[partition].accounts[: accounts.size] = accounts

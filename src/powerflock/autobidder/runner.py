@@ -179,6 +179,7 @@ class Runner:
         self._trim_to("plant", 0, _ROWS_KEPT)
 
     def _trim_to(self, topic: str, partition: int, kept: int) -> None:
+        """Keep the last `kept` offsets, and always the newest entry."""
         self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))
 
     def _remember(self, event: IntervalBegan) -> None:

@@ -27,6 +27,7 @@ from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import PlantFiles, SnapshotFiles
 from powerflock.compose.homes_process import HomesProcess
+from powerflock.compose.logs import open_plant_log
 from powerflock.compose.parts import CORES, import_prices, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.view import Labels, LiveView, mean_of
@@ -39,7 +40,6 @@ from powerflock.gateway.protocol import CommandAck
 from powerflock.gateway.server import Gateway
 from powerflock.gateway.session import Address, GatewayOptions
 from powerflock.gateway.tokens import issue
-from powerflock.log.open import open_log
 from powerflock.log.port import Fenced, Log
 from powerflock.plant.outlook import BaselineOutlook
 from powerflock.plant.policies import PolicyBatch
@@ -72,7 +72,7 @@ class LivePlant:
         self._settings, self._files = settings, files
         self._clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=demo)
         self._prices = LivePrices(settings, self._clockwork.first_us)
-        self._log: Log = open_log(f"sqlite:{files.log}" if settings.log.kind == "sqlite" else "memory:")
+        self._log: Log = open_plant_log(settings, files.log)
         labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
         self._runner: Runner | None = None

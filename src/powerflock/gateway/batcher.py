@@ -78,7 +78,7 @@ class Batcher:
         return bool(self._pending) or not self._stopping
 
     def _write(self, taken: Sequence[Submission]) -> list[tuple[Submission, Error | None]]:
-        """Append all that is valid in one transaction, and say what became of each submission."""
+        """Append all that is valid, and say what became of each submission."""
         results: list[tuple[Submission, Error | None]] = []
         good: list[Submission] = []
         entries: list[tuple[str, int, bytes]] = []
@@ -98,7 +98,7 @@ class Batcher:
         failure = None
         try:
             if entries:
-                self._log.transact(entries)
+                self._log.append_many(entries)
         except LogError as error:
             failure = Error(Code.LOG_UNAVAILABLE, f"the readings could not be logged: {error}", fatal=True)
         return results + [(submission, failure) for submission in good]

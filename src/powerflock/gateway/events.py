@@ -59,7 +59,7 @@ class Events:
         """Write that no link of this gateway is up, whatever was known before; raises `LogError`."""
         row = (EVERY_SITE, int(SiteEventKind.LINK_DOWN), self._gateway, 0, self._clock.now_us())
         payload = encode(np.array([row], SITE_EVENT))
-        self._log.transact([(TOPIC, partition, payload) for partition in range(partitions)])
+        self._log.append_many([(TOPIC, partition, payload) for partition in range(partitions)])
 
     def stop(self) -> None:
         """Let `run` write what is pending, once, and return."""
@@ -76,7 +76,7 @@ class Events:
             taken, self._pending = self._pending, {}
             try:
                 if taken:
-                    await asyncio.to_thread(self._log.transact, _entries(taken))
+                    await asyncio.to_thread(self._log.append_many, _entries(taken))
             except LogError as error:
                 _logger.warning("events of sessions wait for the log: %s", error)
                 if self._stopped.is_set():

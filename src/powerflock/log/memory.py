@@ -1,6 +1,6 @@
 """A log in memory, for tests, notebooks and simulations: everything but surviving the process.
 
-Invariants: as the port's. Must not know files.
+Invariants: as the port's; offsets skip none. Must not know files.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class MemoryLog:
         """See `Log.append`."""
         return self.transact([(topic, partition, payload)])[0]
 
+    def append_many(self, entries: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        """See `Log.append_many`."""
+        return self.transact(entries)
+
     def transact(
         self,
         entries: Sequence[tuple[str, int, bytes]],
@@ -69,6 +73,11 @@ class MemoryLog:
             offset = max(offset, first)
             payloads = self._entries.get((topic, partition), [])[offset - first : offset - first + limit]
         return [Entry(number, payload) for number, payload in enumerate(payloads, offset)]
+
+    def newest(self, topic: str, partition: int, limit: int = 1) -> list[Entry]:
+        """See `Log.newest`."""
+        check_read(topic, partition, 0, limit)
+        return self.read(topic, partition, max(self.end(topic, partition) - limit, 0), limit)
 
     def trim(self, topic: str, partition: int, before: int) -> None:
         """See `Log.trim`."""

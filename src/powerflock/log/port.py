@@ -1,7 +1,8 @@
 """The log as everybody sees it: ordered batches per topic and partition, kept until trimmed, written all or nothing.
 
-Invariants: offsets of a partition are 0, 1, 2, …; what `append` or `transact` returned survives a crash of the
-process; a claim fences every older claim of its group. Must not know what a payload means.
+Invariants: offsets of a partition ascend, and may skip numbers; `end` lies beyond every entry that can be read; what
+`append` or `transact` returned survives a crash of the process; a claim fences every older claim of its group. Must not
+know what a payload means.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ class Fenced(LogError):  # noqa: N818 - reads as a sentence where it is raised a
     code = "fenced"
 
     def __init__(self, claim: Claim, epoch: int) -> None:
-        """Name the stale `claim` and the newest `epoch`."""
+        """Name the stale `claim` and the newest `epoch`; where they are equal the log itself has given the claim up."""
+        why = "Another member has taken over"
+        if claim.epoch == epoch:
+            why = "It was made elsewhere, or given up after a long pause in the middle of a transaction"
         super().__init__(
             f"claim of {claim.member!r} on {claim.group!r} has epoch {claim.epoch}; the newest is {epoch}. "
-            "Another member has taken over: stop, or claim again."
+            f"{why}: stop, or claim again."
         )
 
 
@@ -51,6 +55,12 @@ class Log(Protocol):
     def append(self, topic: str, partition: int, payload: bytes) -> int:
         """Write one entry and return its offset; it is durable when this returns."""
 
+    def append_many(self, entries: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        """Write `entries` (topic, partition, payload), each by itself, and return their offsets; all are then durable.
+
+        The fastest way for writers who may repeat themselves: after a `LogError` any of the entries may be there.
+        """
+
     def transact(
         self,
         entries: Sequence[tuple[str, int, bytes]],
@@ -59,18 +69,21 @@ class Log(Protocol):
     ) -> list[int]:
         """Write all `entries` (topic, partition, payload) and `commits` (group, topic, partition, next), or nothing.
 
-        Returns the offset of each entry. A stale `claim` raises `Fenced`. A commit must not lie beyond the end that
-        its partition has after the entries.
+        Returns the offset of each entry. A stale `claim` raises `Fenced`, and so may one that another process made. A
+        commit must not lie beyond the end that its partition has after the entries.
         """
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Entry]:
         """Up to `limit` entries from `offset` on, ascending; none beyond the end or of a topic nobody wrote."""
 
+    def newest(self, topic: str, partition: int, limit: int = 1) -> list[Entry]:
+        """The last `limit` entries, ascending; fewer where there are fewer."""
+
     def trim(self, topic: str, partition: int, before: int) -> None:
         """Forget entries below offset `before`; the newest entry is always kept. Reading then starts later."""
 
     def end(self, topic: str, partition: int) -> int:
-        """Offset that the next entry will have."""
+        """An offset above every entry's: the next entry has this one or a higher one. 0 where nothing was written."""
 
     def committed(self, group: str, topic: str, partition: int) -> int:
         """The last `next` offset committed by `group`; 0 if none."""

@@ -69,6 +69,10 @@ class SqliteLog:
         """See `Log.append`."""
         return self.transact([(topic, partition, payload)])[0]
 
+    def append_many(self, entries: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        """See `Log.append_many`."""
+        return self.transact(entries)
+
     def transact(
         self,
         entries: Sequence[tuple[str, int, bytes]],
@@ -96,6 +100,14 @@ class SqliteLog:
         with self._read_lock, self._errors():
             rows = self._reader.execute(query, (topic, partition, offset, limit)).fetchall()
         return [Entry(number, payload) for number, payload in rows]
+
+    def newest(self, topic: str, partition: int, limit: int = 1) -> list[Entry]:
+        """See `Log.newest`."""
+        check_read(topic, partition, 0, limit)
+        query = "SELECT offset, payload FROM entries WHERE topic = ? AND partition = ? ORDER BY offset DESC LIMIT ?"
+        with self._read_lock, self._errors():
+            rows = self._reader.execute(query, (topic, partition, limit)).fetchall()
+        return [Entry(number, payload) for number, payload in reversed(rows)]
 
     def trim(self, topic: str, partition: int, before: int) -> None:
         """See `Log.trim`."""

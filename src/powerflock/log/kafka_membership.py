@@ -1,0 +1,128 @@
+"""Kafka's consumer groups as our membership: cooperative, with names that survive a restart.
+
+Invariants: the consumer only keeps its place in the group and fetches nothing, for owners read through the log. A
+member that comes back under its name within the session keeps its partitions; one that does not loses them to others.
+A member's client id is its address. Must not know what owners do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from powerflock.log.kafka_errors import cause, kafka_errors, log_error, patiently
+from powerflock.log.kafka_options import KafkaOptions
+from powerflock.log.kafka_topics import Topics
+from powerflock.log.membership import Changes, Member
+
+_POLL_S = 0.2
+
+
+class KafkaGroups:
+    """Consumer groups on the cluster that `options` name."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        """Connects at the first question."""
+        self._options = options
+        self._admin = AdminClient(options.client())
+        self._topics = Topics(options, self._admin)
+
+    def join(self, group: str, topic: str, name: str, address: str, changes: Changes) -> Member:
+        """See `Groups.join`."""
+        self._topics.ensure(topic, 0)
+        return _KafkaMember(self._options, (group, topic), name, address, changes)
+
+    def owners(self, group: str, topic: str) -> dict[int, str]:
+        """See `Groups.owners`."""
+        full, wanted = self._options.named(group), self._options.named(topic)
+
+        def ask() -> dict[int, str]:
+            try:
+                found = self._admin.describe_consumer_groups([full])[full].result(self._options.patience_s)
+            except KafkaException as error:
+                if cause(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return {}
+                raise
+            return {
+                place.partition: member.client_id
+                for member in found.members
+                for place in member.assignment.topic_partitions
+                if place.topic == wanted
+            }
+
+        return dict(sorted(patiently(self._options, f"asking who is in {group}", ask).items()))
+
+    def close(self) -> None:
+        """See `Groups.close`; the client ends with its last reference."""
+
+
+class _KafkaMember:
+    """A consumer and the thread that keeps it in its group."""
+
+    def __init__(
+        self, options: KafkaOptions, place: tuple[str, str], name: str, address: str, changes: Changes
+    ) -> None:
+        group, topic = place
+        self._changes, self._servers, self._group = changes, options.servers, group
+        self._lock = threading.Lock()
+        self._owned: frozenset[int] = frozenset()
+        self._closing = threading.Event()
+        self._consumer = Consumer(options.member(group, name, address))
+        self._consumer.subscribe(
+            [options.named(topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+        self._pool = ThreadPoolExecutor(1, f"member-{group}")
+        self._running = self._pool.submit(self._run)
+
+    def owned(self) -> frozenset[int]:
+        """See `Member.owned`."""
+        if self._running.done() and not self._closing.is_set():
+            self._running.result()
+        with self._lock:
+            return self._owned
+
+    def close(self) -> None:
+        """See `Member.close`."""
+        self._closing.set()
+        self._pool.shutdown()
+        self._running.result()
+
+    def _run(self) -> None:
+        """Stay in the group until closed; calls the changes from inside `poll` and `close`."""
+        try:
+            while not self._closing.is_set():
+                message = self._consumer.poll(_POLL_S)
+                error = message.error() if message is not None else None
+                if error is not None and error.fatal():
+                    raise log_error(self._servers, f"staying in {self._group}", error)
+        finally:
+            with kafka_errors(self._servers, f"leaving {self._group}"):
+                self._consumer.close()
+
+    def _assigned(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        consumer.incremental_assign(list(places))
+        consumer.pause(list(places))
+        partitions = sorted(place.partition for place in places)
+        with self._lock:
+            self._owned |= frozenset(partitions)
+        if partitions:
+            self._changes.assigned(partitions)
+
+    def _revoked(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        partitions = sorted(place.partition for place in places)
+        if partitions:
+            self._changes.revoked(partitions)
+        self._give_up(consumer, places)
+
+    def _lost(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        self._give_up(consumer, places)
+        self._changes.lost(sorted(place.partition for place in places))
+
+    def _give_up(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        with self._lock:
+            self._owned -= frozenset(place.partition for place in places)
+        consumer.incremental_unassign(list(places))

@@ -1,0 +1,138 @@
+"""What every backend's membership promises; and what only a cluster's can: to share, and to take over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from powerflock.domain.errors import InvalidInput
+from powerflock.log.kafka_options import KafkaOptions
+from powerflock.log.membership import Groups
+from powerflock.log.open import open_groups
+from tests.acceptance.processes import until
+
+PARTITIONS = 4
+EVERY = frozenset(range(PARTITIONS))
+
+
+class Heard:
+    """What a member was told, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, list[int]]] = []
+        self.lock = threading.Lock()
+
+    def tell(self, what: str, partitions: Sequence[int]) -> None:
+        with self.lock:
+            self.said.append((what, list(partitions)))
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        self.tell("assigned", partitions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self.tell("revoked", partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        self.tell("lost", partitions)
+
+    def all_of(self, what: str) -> list[int]:
+        return sorted(number for said, partitions in self.said if said == what for number in partitions)
+
+
+def kafka(folder: Path, servers: str) -> Groups:
+    prefix = f"test-{blake2b(str(folder).encode(), digest_size=6).hexdigest()}."
+    options = KafkaOptions(servers=servers, prefix=prefix, partitions=PARTITIONS, session_s=3.0)
+    return open_groups(f"kafka://{servers}", PARTITIONS, options)
+
+
+BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Groups]] = {
+    "sole": lambda _folder, _request: open_groups("memory:", PARTITIONS),
+    "kafka": lambda folder, request: kafka(folder, request.getfixturevalue("kafka_servers")),
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def groups(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Groups]:
+    made = BACKENDS[request.param](tmp_path, request)
+    yield made
+    made.close()
+
+
+def test_one_member_owns_everything_and_others_learn_its_address(groups: Groups) -> None:
+    heard = Heard()
+    assert groups.owners("twins", "telemetry") == {}
+    member = groups.join("twins", "telemetry", "twins-0", "10.0.0.7:9000", heard)
+    until("the first assignment", lambda: member.owned() == EVERY, 30)
+    assert heard.all_of("assigned") == sorted(EVERY)
+    until("the address", lambda: groups.owners("twins", "telemetry") == dict.fromkeys(EVERY, "10.0.0.7:9000"), 30)
+    assert groups.owners("history", "telemetry") == {}
+    member.close()
+    member.close()
+    assert heard.all_of("revoked") == sorted(EVERY), "what a member gives back it is told to finish with"
+    assert member.owned() == frozenset()
+
+
+def test_groups_do_not_mix(groups: Groups) -> None:
+    twins = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+    history = groups.join("history", "telemetry", "a", "10.0.0.2:2", Heard())
+    until("both", lambda: twins.owned() == history.owned() == EVERY, 30)
+    twins.close()
+    assert history.owned() == EVERY
+    history.close()
+
+
+def test_a_log_of_one_process_refuses_a_second_member() -> None:
+    groups = open_groups("memory:", PARTITIONS)
+    first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+    with pytest.raises(InvalidInput, match="one process owns everything"):
+        groups.join("twins", "telemetry", "b", "10.0.0.2:2", Heard())
+    first.close()
+    groups.join("twins", "telemetry", "b", "10.0.0.2:2", Heard()).close()
+
+
+def test_members_of_a_cluster_share_and_take_over(tmp_path: Path, kafka_servers: str) -> None:
+    groups = kafka(tmp_path, kafka_servers)
+    heard = {name: Heard() for name in "ab"}
+    first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", heard["a"])
+    until("the first assignment", lambda: first.owned() == EVERY, 30)
+    second = groups.join("twins", "telemetry", "b", "10.0.0.2:2", heard["b"])
+    until("a fair share", lambda: len(first.owned()) == len(second.owned()) == PARTITIONS // 2, 30)
+    assert first.owned() | second.owned() == EVERY
+    assert heard["a"].all_of("revoked") == sorted(second.owned()), "only what moves is interrupted"
+    want = dict.fromkeys(first.owned(), "10.0.0.1:1") | dict.fromkeys(second.owned(), "10.0.0.2:2")
+    until("the routes", lambda: groups.owners("twins", "telemetry") == want, 30)
+    first.close()
+    until("the takeover", lambda: second.owned() == EVERY, 30)
+    assert heard["b"].all_of("lost") == []
+    second.close()
+
+
+def test_a_member_that_restarts_within_its_session_keeps_its_partitions(tmp_path: Path, kafka_servers: str) -> None:
+    groups = kafka(tmp_path, kafka_servers)
+    quiet = Heard()
+    first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+    second = groups.join("twins", "telemetry", "b", "10.0.0.2:2", quiet)
+    until("a fair share", lambda: len(first.owned()) == len(second.owned()) == PARTITIONS // 2, 30)
+    before, said = first.owned(), list(quiet.said)
+    first.close()
+    again = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+    until("the same partitions", lambda: again.owned() == before, 30)
+    assert quiet.said == said, "the other is not disturbed"
+    again.close()
+    second.close()
+
+
+def test_a_defect_in_a_member_is_not_silent(tmp_path: Path, kafka_servers: str) -> None:
+    class Broken(Heard):
+        def assigned(self, partitions: Sequence[int]) -> None:
+            raise ZeroDivisionError
+
+    member = kafka(tmp_path, kafka_servers).join("twins", "telemetry", "a", "10.0.0.1:1", Broken())
+    with pytest.raises(ZeroDivisionError):
+        until("the defect", lambda: member.owned() == EVERY, 30)
+    with pytest.raises(ZeroDivisionError):
+        member.close()
