@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from powerflock.domain.arrays import Records
@@ -16,11 +17,13 @@ from powerflock.domain.batches import decode
 from powerflock.domain.clock import VirtualClock
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY, ReadingRow, SiteEventKind
 from powerflock.domain.errors import LogError
+from powerflock.gateway.packed import VALUES
 from powerflock.gateway.protocol import (
     JSON,
     Ack,
     ClientMessage,
     Codec,
+    Columns,
     CommandAck,
     Error,
     Hello,
@@ -174,6 +177,15 @@ async def join(port: int, site: str = "home-0", codec: Codec = JSON) -> Device:
     device.send(Hello([1], site, issue(SECRET, site), "test"))
     await device.expect(Welcome)
     return device
+
+
+def columns(batch: int, rows: Sequence[ReadingRow]) -> Columns:
+    """The same readings as columns."""
+    names = sorted({row.device for row in rows})
+    cells = {name: [getattr(row, name) for row in rows] for name in VALUES}
+    packed = {name: np.array(cells[name], TELEMETRY[name].newbyteorder("<")).tobytes() for name in VALUES}
+    positions = np.array([names.index(row.device) for row in rows], "<u2")
+    return Columns(batch, names, positions.tobytes(), **packed)
 
 
 def readings(batch: int, seqs: Sequence[int] = (1,), device: str = "battery") -> Readings:

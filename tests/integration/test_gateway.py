@@ -34,6 +34,7 @@ from tests.integration.gateway_device import (
     Device,
     HeldLog,
     acked,
+    columns,
     connect,
     eventually,
     join,
@@ -54,7 +55,7 @@ async def test_a_session_is_welcomed_and_its_readings_reach_the_log_exactly(code
     log = SqliteLog(tmp_path / "log.sqlite")
     async with plant(log) as running:
         device = await connect(running.port, codec)
-        device.send(Hello([3, 1], "home-3", issue(SECRET, "home-3"), "test"))
+        device.send(Hello([9, 1], "home-3", issue(SECRET, "home-3"), "test"))
         welcome = await device.expect(Welcome)
         assert (welcome.version, welcome.time_us, welcome.speed, welcome.credits) == (1, START_US, 60.0, 512)
         rows = [
@@ -74,6 +75,22 @@ async def test_a_session_is_welcomed_and_its_readings_reach_the_log_exactly(code
         assert np.isnan(stored[1][["power_kw", "energy_kwh", "charge_limit_kw"]].tolist()).all()
         assert running.gateway.counts.readings_logged == 2
     log.close()
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+async def test_columns_reach_the_log_as_their_rows_would(codec: Codec) -> None:
+    log = MemoryLog()
+    async with plant(log) as running:
+        device = await connect(running.port, codec)
+        device.send(Hello([1, 2, 3], "home-3", issue(SECRET, "home-3"), "test"))
+        assert (await device.expect(Welcome)).version == 3
+        rows = [ReadingRow("meter", seq, START_US + seq, None, 0.1 * seq) for seq in range(20)]
+        rows[3] = ReadingRow("battery", 9, START_US, -1.25, 4.5, 3.0, None, 9.75)
+        device.send(Readings(1, rows))
+        device.send(columns(2, rows))
+        assert [await device.expect(Ack), await device.expect(Ack)] == [Ack(1, 512), Ack(2, 512)]
+        stored = logged(log, 1)
+        assert stored[:20].tobytes() == stored[20:].tobytes()
 
 
 async def test_no_ack_before_the_log_has_the_readings() -> None:

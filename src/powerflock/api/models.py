@@ -219,7 +219,10 @@ class EnrolResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`live`: the process works; `ready`: it may serve totals; `checks` says why not, by part."""
+    """`live`: the process works; `ready`: it may serve totals; `checks` says what is wrong, by part.
+
+    A plant whose `snapshots` fail is ready: they only make the next start shorter.
+    """
 
     live: bool
     ready: bool

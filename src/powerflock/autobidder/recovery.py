@@ -21,7 +21,7 @@ from powerflock.plant.model import Award
 from powerflock.plant.owners import OWNER
 from powerflock.plant.ring import Ring
 from powerflock.twins.apply import desire
-from powerflock.twins.snapshot import load
+from powerflock.twins.snapshot import Mark, load
 
 EVENTS_SHOWN = 2000
 """How many intervals are kept in mind; the account carries the sums of all that were ever settled."""
@@ -29,9 +29,13 @@ EVENTS_SHOWN = 2000
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`next_offset` of each partition's readings, the newest market events and the plant's rows, oldest first."""
+    """Of each partition the next readings and the snapshot used; the newest market events and rows, oldest first.
+
+    Where there was no snapshot its mark is the log's very beginning.
+    """
 
     next_offset: list[int]
+    marks: list[Mark]
     events: list[IntervalBegan]
     rows: list[PlantRow]
 
@@ -46,15 +50,15 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -
     rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
     ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
+    marks = [_restore_twins(log, ring, snapshots, partition, offsets[partition]) for partition in partitions]
     for partition in partitions:
-        _restore_twins(log, ring, snapshots, partition, offsets[partition])
         _restore_accounts(log, ring, partition)
     if snapshots is not None:
         snapshots.load_outlook(ring.outlook.load)
     if events:
         last = events[-1]
         ring.resume(Award(last.interval, last.spot_per_mwh, last.bid), last.opened_us)
-    return Recovered(offsets, events, rows)
+    return Recovered(offsets, marks, events, rows)
 
 
 def _payloads(log: Log, topic: str, partition: int, offset: int = 0) -> Iterator[bytes]:
@@ -72,25 +76,25 @@ def _replay_registry(log: Log, ring: Ring, partition: int, first_seq: int) -> No
         ring.enrolled(partition, first_seq)
 
 
-def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> None:
-    """The newest snapshot that is not newer than `until`, and the readings from it up to there."""
-    twins = ring.shards[partition].twins
+def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> Mark:
+    """The newest snapshot that is not newer than `until`, and the readings from it up to there; returns its mark."""
+    twins, mark = ring.shards[partition].twins, Mark(partition, 0, 0)
     found = snapshots.newest(partition, lambda payload: load(payload, twins.table)) if snapshots is not None else None
-    offset, told = 0, 0
     if found is not None and found[1].offset <= until:
         shard, mark = found
         twins.devices, twins.sites = shard.devices, shard.sites
-        offset, told = mark.offset, mark.commands
-    for payload in _payloads(log, "commands", partition, told):
+    for payload in _payloads(log, "commands", partition, mark.commands):
         desire(twins, decode(payload, COMMAND))
+    offset = mark.offset
     while offset < until:
         entries = [entry for entry in log.read("telemetry", partition, offset) if entry.offset < until]
         for entry in entries:
             batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
             ring.ingest(partition, batch, int(batch["time_us"].max(initial=0)))
         if not entries:
-            return
+            break
         offset = entries[-1].offset + 1
+    return mark
 
 
 def _restore_accounts(log: Log, ring: Ring, partition: int) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import msgspec
 
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
+from powerflock.autobidder.saving import Copies, Saving
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.ids import partition_of
@@ -27,7 +29,7 @@ from powerflock.market.account import Settlement
 from powerflock.plant.model import Turn
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
-from powerflock.twins.snapshot import Mark, dump
+from powerflock.twins.snapshot import Mark
 
 GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
@@ -48,9 +50,19 @@ class Counts:
 class Runner:
     """One owner of all partitions. Every method may be called from any thread."""
 
-    def __init__(self, log: Log, make_ring: Callable[[int], Ring], snapshots: Snapshots | None) -> None:
-        """Claim the plant (fencing any other owner); `make_ring` gets the epoch."""
+    def __init__(
+        self,
+        log: Log,
+        make_ring: Callable[[int], Ring],
+        snapshots: Snapshots | None,
+        executor: Executor | None = None,
+    ) -> None:
+        """Claim the plant (fencing any other owner); `make_ring` gets the epoch.
+
+        Snapshots are written by `executor`; without one, or in virtual time, within the turn.
+        """
         self._log, self._snapshots = log, snapshots
+        self.saving = None if snapshots is None else Saving(snapshots, executor)
         self._claim = log.claim(GROUP, "runner")
         self.ring = make_ring(self._claim.epoch)
         self._lock = threading.Lock()
@@ -62,7 +74,7 @@ class Runner:
         self._learned_slot = -1
         self._owed: list[IntervalBegan] = []
         self._policies_owed: dict[int, PolicyBatch] = {}
-        self._kept: list[list[int]] = [[] for _ in self._next]
+        self._kept: list[list[Mark]] = [[] for _ in self._next]
 
     @property
     def first_seq(self) -> int:
@@ -73,7 +85,7 @@ class Runner:
         """Take up where the open interval began; the readings since are applied by the next tick."""
         with self._lock:
             found = recover(self._log, self.ring, self._snapshots, self.first_seq)
-            self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
+            self._next, self._kept = found.next_offset, [[mark] for mark in found.marks]
             self.rows.extend(found.rows)
             for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
@@ -158,29 +170,45 @@ class Runner:
             self._next[partition] = entries[-1].offset + 1
 
     def _save(self, now_us: int) -> None:
-        """Snapshot every partition as it stands where the interval begins; every half-hour, what was learned."""
-        if self._snapshots is None:
+        """Copy every partition as it stands where the interval begins, and every half-hour what was learned, to save."""
+        marks = [
+            Mark(partition, offset, self._claim.epoch, self._log.end("commands", partition))
+            for partition, offset in enumerate(self._next)
+        ]
+        if self.saving is None:
+            self._keep(marks)
             return
+        self._keep(self.saving.finished())
+        if not self.saving.idle:
+            self.saving.skip()
+            return
+        learned = None
         if now_us // SLOT_US != self._learned_slot:
             self._learned_slot = now_us // SLOT_US
-            self._snapshots.save_outlook(now_us, self.ring.outlook.dump())
-        for partition, shard in enumerate(self.ring.shards):
-            mark = Mark(partition, self._next[partition], self._claim.epoch, self._log.end("commands", partition))
-            self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))
+            learned = now_us, self.ring.outlook.dump()
+        shards = [shard.twins.copy() for shard in self.ring.shards]
+        self.saving.begin(Copies(list(zip(marks, shards, strict=True)), learned))
+        self._keep(self.saving.finished())
+
+    def _keep(self, marks: Sequence[Mark]) -> None:
+        """Remember the last two snapshots of each partition: the log must reach back to the older of them."""
+        for mark in marks:
+            self._kept[mark.partition] = [*self._kept[mark.partition], mark][-2:]
 
     def _trim(self) -> None:
-        """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""
-        for partition, offset in enumerate(self._next):
-            self._kept[partition] = [*self._kept[partition], offset][-2:]
-            self._log.trim("telemetry", partition, self._kept[partition][0])
-            self._trim_to("commands", partition, _COMMANDS_KEPT)
+        """Forget what lies before the last-but-one snapshot, and what nobody reads again of the rest."""
+        for partition, kept in enumerate(self._kept):
+            if kept:
+                self._log.trim("telemetry", partition, kept[0].offset)
+                self._trim_to("commands", partition, _COMMANDS_KEPT, kept[0].commands)
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
             self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
 
-    def _trim_to(self, topic: str, partition: int, kept: int) -> None:
-        """Keep the last `kept` offsets, and always the newest entry."""
-        self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))
+    def _trim_to(self, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
+        """Keep so many of the newest entries, and none that is `needed` (from that offset on) goes."""
+        before = max(self._log.end(topic, partition) - kept, 0)
+        self._log.trim(topic, partition, before if needed is None else min(before, needed))
 
     def _remember(self, event: IntervalBegan) -> None:
         self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]

@@ -76,6 +76,7 @@ class LivePlant:
         labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
         self._runner: Runner | None = None
+        self._snapshot_writer = ThreadPoolExecutor(1, "snapshots")
         self._gateway: Gateway | None = None
         self._sent, self._policies_sent = [0] * settings.plant.partitions, [0] * settings.plant.partitions
 
@@ -95,6 +96,7 @@ class LivePlant:
             stopping = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait(tasks | {stopping}, return_when=asyncio.FIRST_COMPLETED)
             await self._down(server, serving, tasks, homes)
+        self._snapshot_writer.shutdown()
         self._log.close()
         for task in done - {stopping}:
             task.result()
@@ -142,7 +144,7 @@ class LivePlant:
         def ring(epoch: int) -> Ring:
             return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)
 
-        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots))
+        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots), self._snapshot_writer)
         runner.recover()
         now = self._clockwork.clock.now_us()
         import_prices(outlook, self._prices.week_before(now), now)

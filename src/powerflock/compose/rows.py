@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from powerflock.api import models
 from powerflock.autobidder.records import IntervalBegan, known
 from powerflock.autobidder.runner import Counts
+from powerflock.autobidder.saving import Saving
 from powerflock.domain.clock import to_rfc3339
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import GroupTable
@@ -70,7 +71,11 @@ def account_row(item: Settlement, length_us: int) -> models.AccountRow:
 
 
 def prometheus(
-    state: models.State, counts: Counts | None, commands_issued: int, command_acks: Mapping[str, int]
+    state: models.State,
+    counts: Counts | None,
+    saving: Saving | None,
+    commands_issued: int,
+    command_acks: Mapping[str, int],
 ) -> str:
     """The plant's own metrics in Prometheus' text format; never a site id as a label."""
     rows: list[tuple[str, str, str, float | None]] = [
@@ -87,6 +92,12 @@ def prometheus(
             ("powerflock_readings_applied_total", "counter", "Readings in effect", float(counts.applied)),
             ("powerflock_readings_repeated_total", "counter", "Readings dropped as repeats", float(counts.repeated)),
             ("powerflock_readings_refused_total", "counter", "Readings refused", float(counts.refused)),
+        ]
+    if saving is not None:
+        rows += [
+            ("powerflock_snapshots_saved_total", "counter", "Partitions' snapshots written", float(saving.saved)),
+            ("powerflock_snapshots_failed_total", "counter", "Snapshots not written", float(saving.failed)),
+            ("powerflock_snapshots_skipped_total", "counter", "Savings left out: too slow", float(saving.skipped)),
         ]
     rows.append(("powerflock_commands_issued_total", "counter", "Commands made durable", float(commands_issued)))
     lines = [

@@ -169,12 +169,15 @@ class LiveView:
             checks["plant"] = "recovering from the log"
         if self.vitals.trouble:
             checks["ring"] = self.vitals.trouble
-        return models.Health(live=True, ready=not checks, checks=checks)
+        ready = not checks
+        if self.runner is not None and self.runner.saving is not None and self.runner.saving.trouble:
+            checks["snapshots"] = self.runner.saving.trouble  # only a restart will take longer: totals are right
+        return models.Health(live=True, ready=ready, checks=checks)
 
     def metrics(self) -> str:
         """See `PlantView`."""
-        counts = self.runner.counts if self.runner is not None else None
-        return prometheus(self.state(), counts, self.vitals.commands_issued, self.vitals.command_acks)
+        counts, saving = (self.runner.counts, self.runner.saving) if self.runner is not None else (None, None)
+        return prometheus(self.state(), counts, saving, self.vitals.commands_issued, self.vitals.command_acks)
 
     def _phase(self) -> models.Phase:
         if self.runner is None:

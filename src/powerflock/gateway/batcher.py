@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
+from itertools import chain
 
+import msgspec
 import numpy as np
 
 from powerflock.domain.arrays import Records
@@ -24,9 +25,7 @@ from powerflock.gateway.session import GatewayOptions, Submission
 from powerflock.log.port import Log
 
 TOPIC = "telemetry"
-_WIRE = tuple(name for name in ReadingRow.__struct_fields__ if name != "device")
-_WIRE_DTYPE = np.dtype([(name, TELEMETRY[name]) for name in _WIRE])
-_WIRE_FIELDS = attrgetter(*_WIRE)
+_FIELDS = ReadingRow.__struct_fields__
 
 
 class Batcher:
@@ -106,12 +105,29 @@ class Batcher:
 
 def to_records(submissions: Sequence[Submission]) -> Records:
     """The submissions' readings, one after another, as (N,) `TELEMETRY` records; unknown values are NaN."""
+    loose = [submission for submission in submissions if isinstance(submission.rows, list)]
+    records = _of_rows(loose)
+    if len(loose) == len(submissions):
+        return records
+    parts, start = [], 0
+    for submission in submissions:  # in the order they came: of two readings the later must not overtake
+        part, size = submission.rows, len(submission.rows)
+        if isinstance(part, list):
+            part, start = records[start : start + size], start + size
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _of_rows(submissions: Sequence[Submission]) -> Records:
+    """The same of submissions that all have rows: their cells in one sweep, then column by column."""
     rows = [row for submission in submissions for row in submission.rows]
     records: Records = np.empty(len(rows), TELEMETRY)
+    cells = chain.from_iterable(map(msgspec.structs.astuple, rows))
+    table = np.fromiter(cells, np.object_, len(rows) * len(_FIELDS)).reshape(len(rows), len(_FIELDS))
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which the range rule refuses
-        wire = np.fromiter(map(_WIRE_FIELDS, rows), _WIRE_DTYPE, len(rows))
-    for name in _WIRE:
-        records[name] = wire[name]
+        for at, name in enumerate(_FIELDS):
+            if name != "device":
+                records[name] = table[:, at]
     records["device"] = [device for submission in submissions for device in submission.devices]
     sizes = [len(submission.rows) for submission in submissions]
     records["received_us"] = np.repeat([submission.received_us for submission in submissions], sizes)
@@ -132,10 +148,20 @@ def refusals(submissions: Sequence[Submission], violations: Sequence[Violation])
 
 def _refusal(submission: Submission, broken: Sequence[tuple[int, Violation]]) -> Error:
     row, violation = broken[0]
-    reading = submission.rows[row]
+    device, seq, value = _said(submission, row, violation.column)
     text = (
-        f"batch {submission.batch}, row {row} ({reading.device}, seq {reading.seq}): {violation.column} is "
-        f"{getattr(reading, violation.column, submission.received_us)!r}; it {violation.bound}"
+        f"batch {submission.batch}, row {row} ({device}, seq {seq}): {violation.column} is "
+        f"{value!r}; it {violation.bound}"
     )
     rows = sorted({row for row, _ in broken})
     return Error(Code.INVALID_READING, text, fatal=False, batch=submission.batch, rows=rows)
+
+
+def _said(submission: Submission, row: int, column: str) -> tuple[str, int, object]:
+    """Device, seq and a value of one reading, as it came."""
+    if isinstance(submission.rows, list):
+        reading = submission.rows[row]
+        return reading.device, reading.seq, getattr(reading, column, submission.received_us)
+    record, address = submission.rows[row], submission.session.address
+    names = {number: name for name, number in address.devices.items()} if address is not None else {}
+    return names[int(record["device"])], int(record["seq"]), record[column].item()

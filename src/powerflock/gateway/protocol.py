@@ -1,4 +1,4 @@
-"""The wire protocol, versions 1 and 2: messages, two codecs and error codes; `docs/protocol.md` explains them.
+"""The wire protocol, versions 1 to 3: messages, two codecs and error codes; `docs/protocol.md` explains them.
 
 Invariants: every message is an object with a `type`; unknown fields and unknown types are refused. Must not know
 sockets, sessions or the log: clients import it too.
@@ -17,9 +17,11 @@ from powerflock.domain.columns import CommandRow, Int64, ReadingRow
 from powerflock.domain.errors import InvalidInput, ProtocolError
 from powerflock.domain.outcomes import Status
 
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 POLICY_VERSION = 2
 """From this version on a client understands `policy`."""
+COLUMNS_VERSION = 3
+"""From this version on a client may send `columns`."""
 PATH = "/v1"
 MAX_FRAME_BYTES = 65_536
 
@@ -54,6 +56,24 @@ class Readings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
     batch: Int64
     rows: list[ReadingRow]
+
+
+class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="columns"):
+    """Readings as `Readings` has them, column by column as little-endian bytes; base64 in JSON. Unknown is NaN.
+
+    `device` holds positions in `devices`; a limit or capacity that is left out is unknown for all.
+    """
+
+    batch: Int64
+    devices: list[str]
+    device: bytes
+    seq: bytes
+    time_us: bytes
+    power_kw: bytes
+    energy_kwh: bytes
+    charge_limit_kw: bytes = b""
+    discharge_limit_kw: bytes = b""
+    capacity_kwh: bytes = b""
 
 
 class CommandAck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="command_ack"):
@@ -104,7 +124,7 @@ class Error(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     rows: list[int] = []
 
 
-ClientMessage: TypeAlias = Hello | Readings | CommandAck
+ClientMessage: TypeAlias = Hello | Readings | Columns | CommandAck
 ServerMessage: TypeAlias = Welcome | Ack | Command | PolicyFrame | Error
 M = TypeVar("M")
 

@@ -10,16 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import numpy as np
+
+from powerflock.domain.arrays import Records
 from powerflock.domain.clock import Clock
 from powerflock.domain.columns import ReadingRow
 from powerflock.domain.errors import ProtocolError
+from powerflock.gateway import packed
 from powerflock.gateway.protocol import (
+    COLUMNS_VERSION,
     MAX_FRAME_BYTES,
     VERSIONS,
     Ack,
     ClientMessage,
     Code,
     Codec,
+    Columns,
     CommandAck,
     Error,
     Hello,
@@ -75,13 +81,16 @@ class GatewayOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Submission:
-    """Readings taken within the session's credits, to be logged and then settled; `devices[i]` sent `rows[i]`."""
+    """Readings taken within the session's credits, to be logged and then settled; `devices[i]` sent `rows[i]`.
+
+    Those that came as columns are `TELEMETRY` records already, and name their devices themselves.
+    """
 
     session: Session
     batch: int
     partition: int
     devices: list[int]
-    rows: list[ReadingRow]
+    rows: list[ReadingRow] | Records
     received_us: int
 
 
@@ -166,23 +175,49 @@ class Session:
             options.max_frame_bytes,
         )
 
-    def _take(self, message: Readings, address: Address) -> Submission | Error:
-        if not message.rows:
-            raise ProtocolError(Code.BAD_FRAME, f"batch {message.batch} has no readings")
-        free = self._options.credits - self._outstanding
-        if len(message.rows) > free:
-            advice = f"{free} credits are left: wait for an ack"
-            if len(message.rows) > self._options.credits:
-                advice = f"a batch may have at most {self._options.credits}: split it"
-            text = f"batch {message.batch} has {len(message.rows)} readings; {advice}"
-            return self.refuse(Error(Code.OVER_CREDIT, text, fatal=False, batch=message.batch))
+    def _take(self, message: Readings | Columns, address: Address) -> Submission | Error:
+        if isinstance(message, Columns):
+            return self._take_columns(message, address)
+        refusal = self._beyond(message.batch, len(message.rows))
+        if refusal is not None:
+            return refusal
         devices = [address.devices.get(row.device, -1) for row in message.rows]
         if -1 in devices:
             rows = [row for row, device in enumerate(devices) if device == -1]
-            text = (
-                f"batch {message.batch}, row {rows[0]}: device {message.rows[rows[0]].device!r} is unknown; "
-                f"the site has {', '.join(address.devices)}"
-            )
-            return self.refuse(Error(Code.UNKNOWN_DEVICE, text, fatal=False, batch=message.batch, rows=rows))
+            return self._stranger(message.batch, rows, message.rows[rows[0]].device, address)
         self._outstanding += len(message.rows)
         return Submission(self, message.batch, address.partition, devices, message.rows, self._clock.now_us())
+
+    def _take_columns(self, message: Columns, address: Address) -> Submission | Error:
+        if self.version < COLUMNS_VERSION:
+            text = f"columns need version {COLUMNS_VERSION}; this session speaks {self.version}"
+            raise ProtocolError(Code.BAD_FRAME, text)
+        count = packed.count(message)
+        refusal = self._beyond(message.batch, count)
+        if refusal is not None:
+            return refusal
+        numbers = packed.device_numbers(message, address.devices)
+        if numbers.min() < 0:
+            rows = np.flatnonzero(numbers < 0).tolist()
+            return self._stranger(message.batch, rows, packed.device_name(message, rows[0]), address)
+        now = self._clock.now_us()
+        self._outstanding += count
+        return Submission(self, message.batch, address.partition, [], packed.unpack(message, numbers, now), now)
+
+    def _beyond(self, batch: int, count: int) -> Error | None:
+        """The refusal of a batch of `count` readings where the credits left are fewer."""
+        if not count:
+            raise ProtocolError(Code.BAD_FRAME, f"batch {batch} has no readings")
+        free = self._options.credits - self._outstanding
+        if count <= free:
+            return None
+        advice = f"{free} credits are left: wait for an ack"
+        if count > self._options.credits:
+            advice = f"a batch may have at most {self._options.credits}: split it"
+        text = f"batch {batch} has {count} readings; {advice}"
+        return self.refuse(Error(Code.OVER_CREDIT, text, fatal=False, batch=batch))
+
+    def _stranger(self, batch: int, rows: list[int], first: str, address: Address) -> Error:
+        """The refusal of a batch in which `rows`, the first of them of device `first`, are of devices not enrolled."""
+        text = f"batch {batch}, row {rows[0]}: device {first!r} is unknown; the site has {', '.join(address.devices)}"
+        return self.refuse(Error(Code.UNKNOWN_DEVICE, text, fatal=False, batch=batch, rows=rows))

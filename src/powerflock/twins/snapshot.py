@@ -46,7 +46,10 @@ def dump(shard: Shard, mark: Mark) -> bytes:
     devices |= {name: getattr(shard.table, name) for name in _PER_DEVICE}
     sites = {name: shard.sites[name] for name in SITE.names or ()}
     header = msgspec.json.encode(_Header(SCHEMA_VERSION, mark))
-    return _stream(devices, {_MARK: header}) + _stream(sites, {})
+    sink = pa.BufferOutputStream()
+    _stream(sink, devices, {_MARK: header})
+    _stream(sink, sites, {})
+    return cast("bytes", sink.getvalue().to_pybytes())
 
 
 def load(payload: bytes, table: SiteTable) -> tuple[Shard, Mark]:
@@ -83,13 +86,12 @@ def state_hash(shard: Shard) -> str:
     return digest.hexdigest()
 
 
-def _stream(columns: dict[str, Records], metadata: dict[bytes, bytes]) -> bytes:
+def _stream(sink: pa.BufferOutputStream, columns: dict[str, Records], metadata: dict[bytes, bytes]) -> None:
+    """Write one stream after what the sink has: both streams in one memory, for a fleet's snapshot is large."""
     arrays = {name: pa.array(np.ascontiguousarray(values)) for name, values in columns.items()}
     batch = pa.RecordBatch.from_pydict(arrays).replace_schema_metadata(metadata)
-    sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return cast("bytes", sink.getvalue().to_pybytes())
 
 
 def _header(metadata: dict[bytes, bytes] | None) -> _Header:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from powerflock.domain.columns import Issuer, ReadingRow
 from powerflock.domain.errors import InvalidInput, ProtocolError
 from powerflock.domain.outcomes import Status
 from powerflock.domain.policy import Basis, Policy
+from powerflock.gateway.packed import device_numbers, unpack
 from powerflock.gateway.protocol import (
     CODECS,
     JSON,
@@ -21,6 +23,7 @@ from powerflock.gateway.protocol import (
     ClientMessage,
     Code,
     Codec,
+    Columns,
     Command,
     CommandAck,
     Error,
@@ -37,6 +40,7 @@ CODEC_PAIR = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msg
 FROM_CLIENT: list[ClientMessage] = [
     Hello([1, 2], "home-1", "ab", "agent"),
     Readings(-5, [ReadingRow("battery", 2**63 - 1, 0, None, -1.5, 0.0, None, 3.25)]),
+    Columns(7, ["battery"], b"\0\0", b"\1" * 8, b"\2" * 8, b"\3" * 4, b"\4" * 8, capacity_kwh=b"\5" * 4),
     CommandAck(3, Status.EXPIRED, "too late"),
 ]
 FROM_SERVER: list[ServerMessage] = [
@@ -98,14 +102,24 @@ def test_every_documented_example_is_a_message_and_every_message_has_an_example(
     seen = set()
     for example in re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL):
         kind = msgspec.json.decode(example)["type"]
-        if kind in {"hello", "readings", "command_ack"}:
+        if kind in {"hello", "readings", "columns", "command_ack"}:
             sent = JSON.decode_client(example.encode())
             assert MSGPACK.decode_client(MSGPACK.encode(sent)) == sent
         else:
             answer = JSON.decode_server(example.encode())
             assert MSGPACK.decode_server(MSGPACK.encode(answer)) == answer
         seen.add(kind)
-    assert seen == {"hello", "readings", "command_ack", "welcome", "ack", "command", "policy", "error"}
+    assert seen == {"hello", "readings", "columns", "command_ack", "welcome", "ack", "command", "policy", "error"}
+
+
+def test_the_documented_columns_are_what_the_text_says() -> None:
+    message = JSON.decode_client(re.findall(r'(\{"type": "columns".*\})', DOCUMENT)[0].encode())
+    assert isinstance(message, Columns)
+    records = unpack(message, device_numbers(message, {"battery": 5, "meter": 6}), 1)
+    assert records["device"].tolist() == [5, 6]
+    assert records["seq"].tolist() == [1002, 1002]
+    np.testing.assert_array_equal(records["power_kw"], [-2.5, np.nan])
+    np.testing.assert_array_equal(records["energy_kwh"], [6.1, 5120.25])
 
 
 def test_the_documented_policy_is_one() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,3 +61,41 @@ def test_what_an_interrupted_write_left_is_no_snapshot_and_is_cleared(tmp_path: 
     assert newest_good(tmp_path, 0, bytes.decode).state is None
     write(tmp_path, 0, 8, b"whole")
     assert [path.suffix for path in tmp_path.iterdir()] == [".snapshot"]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from powerflock.history.snapshots import write
+offset = int(sys.argv[2])
+while True:
+    offset += 1
+    write(Path(sys.argv[1]), 0, offset, b"%d " % offset * 400_000)
+    print(offset, flush=True)
+"""
+
+
+def whole(payload: bytes) -> int:
+    """The offset that the payload repeats from its first byte to its last."""
+    offset = int(payload.split(b" ", 1)[0])
+    assert payload == b"%d " % offset * 400_000
+    return offset
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_in_the_middle_of_a_write_the_snapshot_before_it_is_whole(tmp_path: Path, seed: int) -> None:
+    chance, last = random.Random(seed), 100
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), str(last)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        first = int(child.stdout.readline())
+        timer = threading.Timer(chance.uniform(0.0, 0.03), child.send_signal, [signal.SIGKILL])
+        timer.start()
+        acknowledged = [first, *(int(line) for line in child.stdout if line.endswith(b"\n"))][-1]
+        child.stdout.close()
+        assert child.wait() == -signal.SIGKILL
+        timer.join()
+        found = newest_good(tmp_path, 0, whole)
+        assert found.state in {acknowledged, acknowledged + 1}, "what was acknowledged is there; half a file never"
+        assert found.skipped == ()
+        last = acknowledged + 1
