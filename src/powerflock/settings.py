@@ -82,6 +82,7 @@ class GatewaySettings(Section):
         default=65_536, ge=1_024, le=1_048_576, description="Largest frame taken from a device."
     )
     credits: int = Field(default=512, ge=1, le=65_536, description="Readings a session may have unacknowledged.")
+    number: int = Field(default=0, ge=0, le=2**31 - 1, description="This gateway's number among those of the plant.")
 
 
 class ApiSettings(Section):
@@ -91,6 +92,35 @@ class ApiSettings(Section):
         default="127.0.0.1", min_length=1, description="Address on which the page and the REST API are served."
     )
     port: Port = Field(default=8740, description="Port on which they are served; 0 takes a free one.")
+
+
+class ProcessSettings(Section):
+    """One process of a plant that runs as many: its name, and where it answers for itself."""
+
+    name: str = Field(
+        default="",
+        max_length=200,
+        description="This process's own name, the same after a restart; empty: role and host.",
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address of its health and metrics.")
+    port: Port = Field(default=8742, description="Port of its health and metrics; 0 takes a free one.")
+    advertise: str = Field(
+        default="", max_length=200, description="Name under which others reach `process.host`; empty: the host itself."
+    )
+    view_s: float = Field(
+        default=5.0, ge=0.2, le=600.0, description="How often twins publish their sites' numbers for lists, seconds."
+    )
+
+
+class SecuritySettings(Section):
+    """Secrets that the processes of one plant share, by file."""
+
+    secret_file: OptionalPath = Field(
+        default=None, description="Signs device tokens, 64 hexadecimal digits; empty: made in the data folder."
+    )
+    enrol_key_file: OptionalPath = Field(
+        default=None, description="Opens enrolment, 64 hexadecimal digits; empty: made in the data folder."
+    )
 
 
 class LogSettings(Section):
@@ -214,6 +244,8 @@ class Settings(BaseSettings):
     plant: PlantSettings = PlantSettings()
     gateway: GatewaySettings = GatewaySettings()
     api: ApiSettings = ApiSettings()
+    process: ProcessSettings = ProcessSettings()
+    security: SecuritySettings = SecuritySettings()
     log: LogSettings = LogSettings()
     kafka: KafkaSettings = KafkaSettings()
     plan: PlanSettings = PlanSettings()

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from powerflock.groups.hierarchy import PORTFOLIO
+from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
 from powerflock.market.signs import to_market_mw
-from powerflock.plant.model import Turn
+from powerflock.plant.model import Award, Turn
+from powerflock.twins.apply import StepReport
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
@@ -66,19 +69,41 @@ class Snapshots(Protocol):
         """Hand the newest kept one that `load` accepts to it; nothing where there is none."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """Readings by fate since the start of this process."""
+
+    applied: int = 0
+    repeated: int = 0
+    refused: int = 0
+    entries: int = 0
+
+    def take(self, report: StepReport | None) -> None:
+        """Count one entry of the log; `report` is None where it held no readings."""
+        self.entries += 1
+        if report is not None:
+            self.applied += report.applied
+            self.repeated += report.duplicate + report.late
+            self.refused += report.unknown + report.future + report.invalid
+
+
 def row_of(turn: Turn) -> PlantRow:
     """What a turn saw of the portfolio."""
-    groups = turn.groups
+    return plant_row(turn.groups, turn.award, turn.now_us)
+
+
+def plant_row(groups: GroupTable, award: Award, now_us: int) -> PlantRow:
+    """The portfolio at `now_us`."""
     capacity = float(groups.capacity_kwh[PORTFOLIO])
     return PlantRow(
-        turn.now_us,
-        turn.award.mw,
+        now_us,
+        award.mw,
         known(to_market_mw(float(groups.power_kw[PORTFOLIO]))),
         known(float(groups.up_kw[PORTFOLIO]) / 1000.0),
         known(float(groups.down_kw[PORTFOLIO]) / 1000.0),
         known(float(groups.stored_kwh[PORTFOLIO]) / capacity) if capacity > 0 else None,
         known(float(groups.coverage_ratio[PORTFOLIO])),
-        turn.award.spot_per_mwh,
+        award.spot_per_mwh,
     )
 
 

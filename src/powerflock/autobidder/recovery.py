@@ -6,12 +6,13 @@ replayed exactly up to the offsets that the interval's event names; later readin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
+from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
 from powerflock.domain.site import SiteSpec
@@ -21,6 +22,7 @@ from powerflock.plant.model import Award
 from powerflock.plant.owners import OWNER
 from powerflock.plant.ring import Ring
 from powerflock.twins.apply import desire
+from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, load
 
 EVENTS_SHOWN = 2000
@@ -50,9 +52,12 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -
     rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
     ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
-    marks = [_restore_twins(log, ring, snapshots, partition, offsets[partition]) for partition in partitions]
+    marks = [
+        replay(log, ring.shards[part].twins, snapshots, part, offsets[part], ring.members[part].ingest)
+        for part in partitions
+    ]
     for partition in partitions:
-        _restore_accounts(log, ring, partition)
+        restore_accounts(log, ring.shards[partition].accounts, partition)
     if snapshots is not None:
         snapshots.load_outlook(ring.outlook.load)
     if events:
@@ -76,9 +81,12 @@ def _replay_registry(log: Log, ring: Ring, partition: int, first_seq: int) -> No
         ring.enrolled(partition, first_seq)
 
 
-def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> Mark:
-    """The newest snapshot that is not newer than `until`, and the readings from it up to there; returns its mark."""
-    twins, mark = ring.shards[partition].twins, Mark(partition, 0, 0)
+def replay(
+    log: Log, twins: Shard, snapshots: Snapshots | None, partition: int, until: int,
+    ingest: Callable[[Records, int], object],
+) -> Mark:  # fmt: skip
+    """The newest snapshot not newer than offset `until`, and the readings from it up to there; returns its mark."""
+    mark = Mark(partition, 0, 0)
     found = snapshots.newest(partition, lambda payload: load(payload, twins.table)) if snapshots is not None else None
     if found is not None and found[1].offset <= until:
         shard, mark = found
@@ -90,14 +98,15 @@ def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition:
         entries = [entry for entry in log.read("telemetry", partition, offset) if entry.offset < until]
         for entry in entries:
             batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
-            ring.ingest(partition, batch, int(batch["time_us"].max(initial=0)))
+            ingest(batch, int(batch["time_us"].max(initial=0)))
         if not entries:
             break
         offset = entries[-1].offset + 1
     return mark
 
 
-def _restore_accounts(log: Log, ring: Ring, partition: int) -> None:
+def restore_accounts(log: Log, accounts: Records, partition: int) -> None:
+    """Owners' accounts as they were where the open interval began; of sites enrolled since there is nothing yet."""
     for entry in log.newest("accounts", partition):
-        accounts = decode(entry.payload, OWNER)
-        ring.shards[partition].accounts[: accounts.size] = accounts
+        kept = decode(entry.payload, OWNER)
+        accounts[: kept.size] = kept

@@ -11,11 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import msgspec
 
-from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
+from powerflock.autobidder.records import Counts, IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.autobidder.saving import Copies, Saving
 from powerflock.domain.batches import decode, encode
@@ -35,16 +34,6 @@ GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT, _ACCOUNTS_KEPT, _POLICIES_KEPT = 1000, 2, 1
 _ROWS_KEPT = 100_000
-
-
-@dataclass(slots=True)
-class Counts:
-    """Readings by fate since the start of this process."""
-
-    applied: int = 0
-    repeated: int = 0
-    refused: int = 0
-    entries: int = 0
 
 
 class Runner:
@@ -160,17 +149,13 @@ class Runner:
             entries = self._log.read("telemetry", partition, self._next[partition])
             for entry in entries:
                 report = self.ring.ingest(partition, decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
-                self.counts.entries += 1
-                if report is not None:
-                    self.counts.applied += report.applied
-                    self.counts.repeated += report.duplicate + report.late
-                    self.counts.refused += report.unknown + report.future + report.invalid
+                self.counts.take(report)
             if not entries:
                 return
             self._next[partition] = entries[-1].offset + 1
 
     def _save(self, now_us: int) -> None:
-        """Copy every partition as it stands where the interval begins, and every half-hour what was learned, to save."""
+        """Copy every partition as it stands where the interval begins, and each half-hour what was learned, to save."""
         marks = [
             Mark(partition, offset, self._claim.epoch, self._log.end("commands", partition))
             for partition, offset in enumerate(self._next)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Clockwork:
         if anchor is None:
             midnight = wall - (wall + MARKET_TIME_US) % MICROS_PER_DAY
             start = midnight + _FIRST_HOUR * MICROS_PER_HOUR
-            anchor = _Anchor(start, start, wall, speed)
+            anchor = _first(file, _Anchor(start, start, wall, speed))
         else:
             alive_us = file.stat().st_mtime_ns // 1_000
             if anchor.speed != speed or wall - alive_us > _SHORT_STOP_S * MICROS_PER_S:
@@ -108,8 +109,18 @@ def _refuse_a_step_back(file: Path, anchor: _Anchor | None, wall_us: int) -> Non
         )  # fmt: skip
 
 
+def _first(file: Path, anchor: _Anchor) -> _Anchor:
+    """The file's anchor: this one, unless a process that started at the same time was quicker."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(msgspec.json.encode(anchor))
+    with suppress(FileExistsError):
+        file.hardlink_to(temporary)
+    temporary.unlink()
+    return _read(file) or anchor
+
+
 def _write(file: Path, anchor: _Anchor) -> Path:
-    temporary = file.with_suffix(".tmp")
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     temporary.write_bytes(msgspec.json.encode(anchor))
     temporary.replace(file)
     return file

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import secrets
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from powerflock.domain.errors import InvalidInput
 from powerflock.history import snapshots
+from powerflock.settings import Settings
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
@@ -56,6 +57,31 @@ class PlantFiles:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RoleFiles:
+    """What one process of many keeps or shares: as `PlantFiles`, without holding the folder for itself."""
+
+    folder: Path
+    log: Path
+    clock: Path
+    enrol_key: str
+    secret: bytes
+
+    @staticmethod
+    def open(settings: Settings) -> RoleFiles:
+        """The secrets from the files that the settings name, else from the folder, made at first."""
+        folder, given = settings.plant.data_dir, settings.security
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            secret = _secret(given.secret_file or folder / "secret")
+            key = _secret(given.enrol_key_file or folder / "enrol.key")
+        except OSError as error:
+            raise InvalidInput(
+                "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
+            ) from error
+        return RoleFiles(folder, folder / "log.sqlite", folder / "clock.json", key.hex(), secret)
+
+
 def _locked(file: Path) -> IO[bytes]:
     """The file, held for this process alone until it ends, however it ends."""
     opened = file.open("ab")
@@ -72,10 +98,12 @@ def _locked(file: Path) -> IO[bytes]:
 def _secret(file: Path) -> bytes:
     """The bytes whose hexadecimal text is in `file`, made at first."""
     if not file.exists():
-        temporary = file.with_suffix(".tmp")
+        temporary = file.with_name(f"{file.name}.{secrets.token_hex(8)}.tmp")
         temporary.touch(mode=0o600)
         temporary.write_text(secrets.token_hex(_SECRET_BYTES))
-        temporary.replace(file)
+        with suppress(FileExistsError):  # of two processes that start at once the first one's is kept
+            file.hardlink_to(temporary)
+        temporary.unlink()
     text = file.read_text().strip()
     try:
         found = bytes.fromhex(text)

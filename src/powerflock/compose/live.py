@@ -28,7 +28,7 @@ from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import PlantFiles, SnapshotFiles
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
-from powerflock.compose.parts import CORES, import_prices, ring_settings
+from powerflock.compose.parts import CORES, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
@@ -46,7 +46,6 @@ from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
 from powerflock.sim.prices import MARKET_TIME_US
-from powerflock.twins.estimate import EstimateSettings
 
 STATIC = Path(api.__file__).parent / "static"
 _JUST_AFTER_S = 0.001
@@ -131,15 +130,8 @@ class LivePlant:
 
     def _recover(self, pool: ThreadPoolExecutor) -> Runner:
         registry = Registry.empty(self._settings.plant.partitions)
-        wall = MICROS_PER_S * self._settings.plant.speed
-        own, tick = self._settings.estimate, self._settings.plant.tick_s
-        ages = EstimateSettings(
-            round(3 * tick * wall),
-            tuple(round(seconds * wall) for seconds in own.stale_by_kind_s()),
-            tuple(round(seconds * wall) for seconds in own.silent_by_kind_s()),
-        )
         outlook = BaselineOutlook(registry.partitions)
-        settings = ring_settings(self._settings, ages)
+        settings = ring_settings(self._settings, live_ages(self._settings))
 
         def ring(epoch: int) -> Ring:
             return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)

@@ -10,10 +10,20 @@ from powerflock.log.open import open_groups, open_log
 from powerflock.log.port import Log
 from powerflock.settings import Settings
 
-_WEEK_MS = 7 * 86_400_000
-BY_PARTITION = {"telemetry": _WEEK_MS, "commands": _WEEK_MS, "policies": -1, "accounts": -1, "registry": -1}
+_DAY_MS = 86_400_000
+_WEEK_MS = 7 * _DAY_MS
+BY_PARTITION = {
+    "telemetry": _WEEK_MS,
+    "commands": _WEEK_MS,
+    "policies": -1,
+    "accounts": -1,
+    "registry": -1,
+    "books": -1,
+    "reports": _DAY_MS,
+    "views": _DAY_MS,
+}
 """Topics with an entry stream for each shard, and how long Kafka keeps what nobody trims, ms; −1: for ever."""
-SINGLE = {"market": -1, "plant": -1}
+SINGLE = {"market": -1, "plant": -1, "orders": _DAY_MS}
 """The same of topics that use partition 0 alone."""
 
 

@@ -18,6 +18,8 @@ from powerflock.sim.profiles import Profiles
 from powerflock.twins.estimate import EstimateSettings
 
 CORES = 2
+_REPORT_LIFE_S = 10.0
+"""Wall seconds after which a partition that does not report is out of reach."""
 
 
 def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us: int | None = None) -> RingSettings:
@@ -33,10 +35,22 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
         plan_every=settings.plan.every_intervals,
         policy_every=settings.plan.policy_intervals,
         command_life_us=2 * interval_us,
+        report_life_us=round(max(10.0 * settings.plant.tick_s, _REPORT_LIFE_S) * MICROS_PER_S * settings.plant.speed),
         feeder_import_limit_kw=_limit(settings.network.feeder_import_limit_kw),
         feeder_export_limit_kw=_limit(settings.network.feeder_export_limit_kw),
         estimate=estimate,
         programme=check_programme(Programme(given.kind, kept, given.loss_factor_ratio, given.owner_share_ratio)),
+    )
+
+
+def live_ages(settings: Settings) -> EstimateSettings:
+    """When devices count as stale and silent, in the plant's time."""
+    wall = MICROS_PER_S * settings.plant.speed
+    own, tick = settings.estimate, settings.plant.tick_s
+    return EstimateSettings(
+        round(3 * tick * wall),
+        tuple(round(seconds * wall) for seconds in own.stale_by_kind_s()),
+        tuple(round(seconds * wall) for seconds in own.silent_by_kind_s()),
     )
 
 

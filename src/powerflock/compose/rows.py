@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from powerflock.api import models
-from powerflock.autobidder.records import IntervalBegan, known
-from powerflock.autobidder.runner import Counts
+from powerflock.autobidder.records import Counts, IntervalBegan, known
 from powerflock.autobidder.saving import Saving
 from powerflock.domain.clock import to_rfc3339
 from powerflock.groups.hierarchy import Hierarchy

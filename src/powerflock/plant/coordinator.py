@@ -78,6 +78,10 @@ class Coordinator:
         """After a restart: the interval that was open."""
         self.award, self.opened_us = award, opened_us
 
+    def owe(self, award: Award, opened_us: int, closed_us: int, until: int) -> None:
+        """After a restart: this award's interval ended at `closed_us`, before `until`, and was not settled yet."""
+        self._closing = _Closing(award, opened_us, closed_us, until, {}, 0.0)
+
     def open(self, now_us: int) -> tuple[Order, bool]:
         """The order under which partitions look at `now_us`, without prices yet; whether it opens an interval."""
         length = self.settings.interval_us

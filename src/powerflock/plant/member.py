@@ -97,7 +97,7 @@ class Member:
     def follow(self, order: Order, now_us: int) -> Records:
         """The commands that answer the order's prices by the offers of the last look."""
         if order.price_per_kwh is None or self.shard.plan is None or not self.shard.sites:
-            return np.zeros(0, COMMAND)
+            return self.nothing()
         prices = np.full(self.hierarchy.groups, order.price_per_kwh)
         own = [(self.hierarchy.id_of.get(name), price) for name, price in order.feeder_price_per_kwh.items()]
         for group, price in own:
@@ -108,6 +108,10 @@ class Member:
             self.shard, self.columns, self._offers_kw, self.hierarchy.feeder_of_site[self.index], cleared, now_us,
             self.settings.command_life_us, self.epoch,
         )  # fmt: skip
+
+    def nothing(self) -> Records:
+        """No commands: what the sites were told runs out, and they go on by their policies."""
+        return np.zeros(0, COMMAND)
 
     def _observe(self, now_us: int) -> None:
         """What every site does now: as reported, and where it is silent as projected."""

@@ -1,0 +1,176 @@
+"""One partition's shell: its registry and readings from the log, orders followed, commands and a report back into it.
+
+Invariants: as the plant's own runner: a reading counts once in effect; whatever a tick decided is durable, all or
+nothing, before anybody sees it; snapshots follow and only shorten a replay. The claim fences every earlier owner of the
+partition, at the log and, by the epoch in each command, at the edges. Topics, all by partition: `registry` and
+`telemetry` are read; `commands`, `policies`, `reports`, `books` and `accounts` are written. Must not know sockets,
+clocks, nor who else owns what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import msgspec
+
+from powerflock.autobidder.records import Counts, Snapshots
+from powerflock.autobidder.recovery import replay, restore_accounts
+from powerflock.autobidder.saving import Copies, Saving
+from powerflock.domain.arrays import Records
+from powerflock.domain.batches import decode, encode
+from powerflock.domain.columns import SITE_EVENT, TELEMETRY
+from powerflock.domain.enrolment import TOPIC as REGISTRY
+from powerflock.forecast.history import SLOT_US
+from powerflock.log.follower import Follower
+from powerflock.log.port import Log
+from powerflock.plant.member import Member
+from powerflock.plant.messages import Closed, Order, Report
+from powerflock.plant.messages import encode as encode_message
+from powerflock.plant.policies import PolicyBatch
+from powerflock.twins.snapshot import Mark
+
+SEQUENCES_PER_EPOCH = 1_000_000_000
+_KEPT = {"commands": 1000, "accounts": 2, "policies": 1, "reports": 2, "books": 2}
+"""How many of its own entries a partition keeps in the log."""
+
+
+class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a partition's books of an interval began: with the readings before `offset`. `closed` came before it."""
+
+    interval: int
+    spot_per_mwh: float
+    opened_us: int
+    offset: int
+    closed: Closed | None
+
+
+class PartitionRunner:
+    """The owner of one partition, from its claim to the next one's; not to be used by two threads at once."""
+
+    def __init__(
+        self,
+        log: Log,
+        partition: int,
+        name: str,
+        make_member: Callable[[int], Member],
+        snapshots: Snapshots | None,
+        executor: Executor | None = None,
+    ) -> None:
+        """Claim the partition as `name`, fencing any other owner; `make_member` gets the epoch."""
+        self.partition, self._log, self._snapshots = partition, log, snapshots
+        self.group = f"twins-{partition}"
+        self._claim = log.claim(self.group, name)
+        self.member = make_member(self._claim.epoch)
+        self.counts = Counts()
+        self.saving = None if snapshots is None else Saving(snapshots, executor)
+        self.report: Report | None = None
+        self._enrolments = Follower(log, REGISTRY, [0] * self.member.registry.partitions)
+        self._next = 0
+        self._owed: list[Opened] = []
+        self._policies_owed: list[PolicyBatch] = []
+        self._kept: list[Mark] = []
+        self._learned_slot = -1
+
+    @property
+    def first_seq(self) -> int:
+        """Commands of this owner are numbered above this."""
+        return self._claim.epoch * SEQUENCES_PER_EPOCH
+
+    def recover(self) -> None:
+        """Take up where the open interval began; the readings since are applied by the next tick."""
+        self._follow_registry()
+        newest = [
+            msgspec.msgpack.decode(entry.payload, type=Opened) for entry in self._log.newest("books", self.partition)
+        ]
+        until = newest[0].offset if newest else 0
+        shard = self.member.shard
+        self._kept = [replay(self._log, shard.twins, self._snapshots, self.partition, until, self.member.ingest)]
+        self._next = until
+        restore_accounts(self._log, shard.accounts, self.partition)
+        if self._snapshots is not None:
+            self._snapshots.load_outlook(self.member.outlook.load)
+        for opened in newest:
+            self.member.resume(opened.interval, opened.spot_per_mwh, opened.opened_us)
+            self.member.closed = opened.closed
+
+    def ingest(self, now_us: int) -> None:
+        """What is new in the registry and of readings."""
+        self._follow_registry()
+        while entries := self._log.read("telemetry", self.partition, self._next):
+            for entry in entries:
+                report = self.member.ingest(decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
+                self.counts.take(report)
+            self._next = entries[-1].offset + 1
+
+    def tick(self, order: Order, now_us: int) -> Records:
+        """Take in what is new, look under `order`, follow it unless it has grown old, and write it all down.
+
+        Returns the commands, which are in the log now.
+        """
+        self.ingest(now_us)
+        member, was = self.member, self.member.interval
+        self.report, policies = member.look(order, now_us)
+        self._policies_owed += policies
+        if member.interval != was:
+            self._owed.append(
+                Opened(member.interval, member.spot_per_mwh, member.opened_us, self._next, member.closed)
+            )  # fmt: skip
+        followed = now_us - order.now_us < member.settings.command_life_us // 2
+        commands = member.follow(order, now_us) if followed else member.nothing()
+        began = bool(self._owed)
+        self._write(commands, self.report)
+        member.told(commands)
+        self._owed, self._policies_owed = [], []
+        if began:
+            self._save(now_us)
+            self._trim()
+        return commands
+
+    def _follow_registry(self) -> None:
+        payloads = self._enrolments.new(self.partition)
+        if payloads and self.member.registry.replay(self.partition, payloads):
+            self.member.enrolled(self.first_seq)
+            self.member.regroup()
+
+    def _write(self, commands: Records, report: Report) -> None:
+        """All that the tick decided in one transaction; if it fails books and policies stay owed; commands expire."""
+        partition = self.partition
+        entries = [("reports", partition, encode_message(report))]
+        if commands.size:
+            entries.append(("commands", partition, encode(commands)))
+        entries += [("books", partition, msgspec.msgpack.encode(opened)) for opened in self._owed]
+        if self._owed:
+            entries.append(("accounts", partition, encode(self.member.shard.accounts)))
+        entries += [("policies", partition, msgspec.msgpack.encode(made)) for made in self._policies_owed[-1:]]
+        self._log.transact(entries, [(self.group, "telemetry", partition, self._next)], self._claim)
+
+    def _save(self, now_us: int) -> None:
+        """Copy the partition as it stands, and every half-hour what was learned, to be written beside the ticks."""
+        mark = Mark(self.partition, self._next, self._claim.epoch, self._log.end("commands", self.partition))
+        if self.saving is None:
+            self._keep(mark)
+            return
+        self._keep(*self.saving.finished())
+        if not self.saving.idle:
+            self.saving.skip()
+            return
+        learned = None
+        if now_us // SLOT_US != self._learned_slot:
+            self._learned_slot = now_us // SLOT_US
+            learned = now_us, self.member.outlook.dump()
+        self.saving.begin(Copies([(mark, self.member.shard.twins.copy())], learned))
+        self._keep(*self.saving.finished())
+
+    def _keep(self, *marks: Mark) -> None:
+        """Remember the last two snapshots: the log must reach back to the older of them."""
+        self._kept = [*self._kept, *marks][-2:]
+
+    def _trim(self) -> None:
+        """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""
+        needed = self._kept[0]
+        self._log.trim("telemetry", self.partition, needed.offset)
+        for topic, kept in _KEPT.items():
+            before = max(self._log.end(topic, self.partition) - kept, 0)
+            before = min(before, needed.commands) if topic == "commands" else before
+            self._log.trim(topic, self.partition, before)

@@ -1,0 +1,144 @@
+"""`powerflock autobidder`: the portfolio, owned by one process at a time; any others stand by.
+
+The portfolio is the one partition of the topic `orders`: whoever the group gives it to claims it, takes up the account
+and the open interval from the log, and turns it until the partition goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+from powerflock.autobidder.portfolio import PortfolioRunner
+from powerflock.compose.parts import import_prices, live_ages, ring_settings
+from powerflock.compose.prices import LivePrices
+from powerflock.compose.roles.process import Gauge, Parts, logger
+from powerflock.domain.clock import MICROS_PER_S
+from powerflock.domain.errors import LogError
+from powerflock.log.membership import Member as Membership
+from powerflock.log.port import Fenced
+from powerflock.plant.coordinator import Coordinator
+from powerflock.plant.outlook import BaselineOutlook
+
+GROUP, TOPIC = "autobidder", "orders"
+_JUST_AFTER_S = 0.001
+
+
+class Autobidder:
+    """The role; its own `Changes` of membership."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Standing by."""
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._runner: PortfolioRunner | None = None
+        self._membership: Membership | None = None
+        self._tick_ms, self._fenced, self._trouble = 0.0, 0, ""
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """See `Role`."""
+        return []
+
+    async def run(self) -> None:
+        """See `Role`: the heartbeat is shifted to where an interval begins, so that no award is followed late."""
+        parts = self._parts
+        join = parts.groups.join
+        self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
+        period = parts.settings.plant.tick_s
+        while True:
+            began = time.monotonic()
+            await asyncio.to_thread(self._tick)
+            parts.clockwork.touch()
+            self._tick_ms = (time.monotonic() - began) * 1000.0
+            pause, left = period - (time.monotonic() - began), self._until_interval_s()
+            await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))
+
+    async def drain(self) -> None:
+        """See `Role`."""
+        if self._membership is not None:
+            await asyncio.to_thread(self._membership.close)
+
+    def waits_for(self) -> str:
+        """See `Role`: a process that stands by is ready."""
+        return self._trouble if self._membership is not None else "membership of the group"
+
+    def gauges(self) -> list[Gauge]:
+        """See `Role`."""
+        runner = self._runner
+        rows = [
+            Gauge("powerflock_portfolio_owned", float(runner is not None), "Whether this process owns the portfolio"),
+            Gauge("powerflock_tick_milliseconds", self._tick_ms, "One tick of the portfolio"),
+            Gauge("powerflock_fenced_total", float(self._fenced), "Times another has taken over", kind="counter"),
+        ]
+        if runner is None or not runner.rows:
+            return rows
+        row, account = runner.rows[-1], runner.coordinator.account
+        numbers = {
+            "powerflock_output_mw": (row.delivered_mw, "Metered output, MW, + = export"),
+            "powerflock_target_mw": (row.target_mw, "Award in force, MW, + = export"),
+            "powerflock_coverage_ratio": (row.coverage_ratio, "Share of sites that are fresh"),
+            "powerflock_soc_ratio": (row.soc_ratio, "State of charge of all batteries"),
+        }
+        settled = float(account.intervals)
+        return [
+            *rows,
+            *(Gauge(name, math.nan if value is None else value, text) for name, (value, text) in numbers.items()),
+            Gauge("powerflock_partitions_reporting", float(len(runner.reports)), "Partitions that have reported"),
+            Gauge("powerflock_reports_refused_total", float(runner.refused), "Reports not understood", kind="counter"),
+            Gauge("powerflock_settled_intervals_total", settled, "Intervals settled", kind="counter"),
+        ]
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """See `Changes`."""
+        with self._lock:
+            self._wanted = True
+        logger.info("powerflock autobidder: owns the portfolio (partitions %s)", list(partitions))
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """See `Changes`."""
+        with self._lock:
+            self._wanted, self._runner = False, None
+        logger.info("powerflock autobidder: stands by (partitions %s)", list(partitions))
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """See `Changes`."""
+        self.revoked(partitions)
+
+    def _tick(self) -> None:
+        with self._lock:
+            if not self._wanted:
+                return
+            try:
+                if self._runner is None:
+                    self._runner = self._take_up()
+                self._runner.tick(self._parts.clock.now_us())
+                self._trouble = ""
+            except Fenced as error:
+                self._fenced += 1
+                self._wanted, self._runner = False, None
+                logger.warning("powerflock autobidder: %s", error)
+            except LogError as error:
+                self._trouble = str(error)
+                logger.warning("powerflock autobidder: %s", error)
+
+    def _take_up(self) -> PortfolioRunner:
+        parts, settings = self._parts, self._parts.settings
+        now_us, outlook = parts.clock.now_us(), BaselineOutlook(settings.plant.partitions)
+        prices = LivePrices(settings, parts.clockwork.first_us)
+        import_prices(outlook, prices.week_before(now_us), now_us)
+        coordinator = Coordinator(ring_settings(settings, live_ages(settings)), outlook, prices)
+        runner = PortfolioRunner(parts.log, parts.name, coordinator, settings.plant.partitions)
+        runner.recover()
+        return runner
+
+    def _until_interval_s(self) -> float:
+        """Wall seconds until the next interval has begun."""
+        clock, length = self._parts.clock, self._parts.settings.plant.interval_s * MICROS_PER_S
+        return (length - clock.now_us() % length) / (MICROS_PER_S * clock.speed) + _JUST_AFTER_S

@@ -1,0 +1,177 @@
+"""What every role's process has: settings, clock, log, membership, a page of health and metrics, and an orderly end.
+
+Invariants: `/healthz` answers while the process works, `/readyz` only when it may be given work, `/metrics` always; a
+signal drains the role before the process ends; an error that no retry can mend ends the process with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from powerflock.compose.clockwork import Clockwork
+from powerflock.compose.files import RoleFiles
+from powerflock.compose.logs import open_plant_groups, open_plant_log
+from powerflock.compose.parts import CORES
+from powerflock.domain.clock import Clock
+from powerflock.domain.errors import InvalidInput
+from powerflock.log.membership import Groups
+from powerflock.log.port import Log
+from powerflock.settings import Settings
+
+logger = logging.getLogger("powerflock")
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """One number of a process for Prometheus; `labels` never name a site."""
+
+    name: str
+    value: float
+    help: str
+    labels: Mapping[str, str] = {}
+    kind: str = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a role is put together from; `name` is this process's own, `address` where others can ask it."""
+
+    settings: Settings
+    name: str
+    address: str
+    files: RoleFiles
+    clockwork: Clockwork
+    log: Log
+    groups: Groups
+    pool: ThreadPoolExecutor
+
+    @property
+    def clock(self) -> Clock:
+        """The plant's clock."""
+        return self.clockwork.clock
+
+
+class Role(Protocol):
+    """One role at work."""
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """What it answers beside health and metrics."""
+
+    async def run(self) -> None:
+        """Work until cancelled; raises what cannot be mended."""
+
+    async def drain(self) -> None:
+        """After `run` was cancelled: finish what was begun and give everything back."""
+
+    def waits_for(self) -> str:
+        """Why it may not be given work yet; empty when it may."""
+
+    def gauges(self) -> list[Gauge]:
+        """Its numbers now."""
+
+
+def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> None:
+    """Run a role's process until interrupted; `InvalidInput` for what the user can mend, `LogError` otherwise."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("uvicorn", "picows"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    own = settings.process
+    listening = listen(own.host, own.port, "process.port")
+    address = f"{own.advertise or own.host}:{listening.getsockname()[1]}"
+    files = RoleFiles.open(settings)
+    clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=settings.plant.speed != 1.0)
+    log, groups = open_plant_log(settings, files.log), open_plant_groups(settings, files.log)
+    with ThreadPoolExecutor(CORES) as pool:
+        parts = Parts(
+            settings, own.name or f"{role}-{socket.gethostname()}", address, files, clockwork, log, groups, pool
+        )
+        try:
+            asyncio.run(_serve(make(parts), role, parts, listening))
+        finally:
+            groups.close()
+            log.close()
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """A socket that listens there, or `InvalidInput` that names the setting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidInput(setting, port, f"cannot be opened on {host}: {why(error)}", "Choose another.") from error
+
+
+def why(error: OSError) -> str:
+    """The system's own words for what kept a port shut."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
+async def _serve(role: Role, name: str, parts: Parts, listening: socket.socket) -> None:
+    """The role and its health page, until a signal or a defect ends both."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    config = uvicorn.Config(_page(role, name), log_config=None, access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server.serve([listening]))
+    working, stopping = asyncio.create_task(role.run()), asyncio.create_task(stop.wait())
+    logger.info("powerflock %s: %s at http://%s", name, parts.name, parts.address)
+    await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+    await role.drain()
+    server.should_exit = True
+    await asyncio.wait({serving}, timeout=3.0)
+
+
+def _page(role: Role, name: str) -> Starlette:
+    async def healthz(_: Request) -> Response:
+        return _json({"live": True, "role": name})
+
+    async def readyz(_: Request) -> Response:
+        waits = role.waits_for()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if waits else HTTPStatus.OK
+        return _json({"ready": not waits, "waits_for": waits}, status)
+
+    async def metrics(_: Request) -> Response:
+        gauges = [Gauge("powerflock_role_ready", float(not role.waits_for()), "May be given work", {"role": name})]
+        return Response(prometheus([*gauges, *role.gauges()]), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Starlette(routes=[*own, *role.routes])
+
+
+def prometheus(gauges: Sequence[Gauge]) -> str:
+    """Prometheus' text format; gauges of one name follow one another."""
+    lines: list[str] = []
+    for number, gauge in enumerate(gauges):
+        if number == 0 or gauges[number - 1].name != gauge.name:
+            lines += [f"# HELP {gauge.name} {gauge.help}.", f"# TYPE {gauge.name} {gauge.kind}"]
+        labels = ",".join(f'{key}="{value}"' for key, value in gauge.labels.items())
+        lines.append(f"{gauge.name}{'{' + labels + '}' if labels else ''} {gauge.value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(value), status.value, media_type="application/json")

@@ -1,0 +1,179 @@
+"""`powerflock twins`: the partitions that the group gives this process, each turned by a runner of its own.
+
+One thread ticks all partitions it owns, one after another; a partition that came lately recovers beside the ticks of
+the others. A partition that goes is saved before it is given up; one that was lost is dropped, for its next owner has
+fenced it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from starlette.routing import BaseRoute
+
+from powerflock.autobidder.partition import PartitionRunner
+from powerflock.compose.background import BackgroundPlanner
+from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.roles.orders import NewestOrder
+from powerflock.compose.roles.process import Gauge, Parts, logger
+from powerflock.compose.storage import partition_snapshots
+from powerflock.domain.errors import LogError
+from powerflock.domain.registry import Registry
+from powerflock.log.membership import Member as Membership
+from powerflock.log.port import Fenced
+from powerflock.plant.member import Member
+from powerflock.plant.outlook import BaselineOutlook
+
+GROUP, TOPIC = "twins", "telemetry"
+
+
+class Twins:
+    """The role; its own `Changes` of membership."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Idle: nothing is owned before `run`."""
+        self._parts, self._settings = parts, ring_settings(parts.settings, live_ages(parts.settings))
+        self._orders = NewestOrder(parts.log)
+        self._lock = threading.Lock()
+        self._wanted: set[int] = set()
+        self._runners: dict[int, PartitionRunner] = {}
+        self._starting: dict[int, Future[PartitionRunner]] = {}
+        self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._membership: Membership | None = None
+        self._tick_ms, self._fenced, self._trouble = 0.0, 0, ""
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """See `Role`."""
+        return []
+
+    async def run(self) -> None:
+        """See `Role`."""
+        parts = self._parts
+        join = parts.groups.join
+        self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
+        while True:
+            began = time.monotonic()
+            await asyncio.to_thread(self._tick)
+            self._parts.clockwork.touch()
+            self._tick_ms = (time.monotonic() - began) * 1000.0
+            await asyncio.sleep(max(parts.settings.plant.tick_s - (time.monotonic() - began), 0.0))
+
+    async def drain(self) -> None:
+        """See `Role`."""
+        if self._membership is not None:
+            await asyncio.to_thread(self._membership.close)
+        self._writer.shutdown()
+
+    def waits_for(self) -> str:
+        """See `Role`."""
+        if self._membership is None:
+            return "membership of the group"
+        if self._trouble:
+            return self._trouble
+        if self._starting:
+            return f"recovery of partitions {sorted(self._starting)}"
+        return "" if self._orders.newest is not None else "an order of the autobidder"
+
+    def gauges(self) -> list[Gauge]:
+        """See `Role`."""
+        runners = dict(self._runners)
+        owned = [
+            Gauge("powerflock_partition_owned", 1.0, "Partitions owned by this process", {"partition": str(part)})
+            for part in sorted(runners)
+        ]
+        applied = float(sum(runner.counts.applied for runner in runners.values()))
+        repeated = float(sum(runner.counts.repeated for runner in runners.values()))
+        refused = float(sum(runner.counts.refused for runner in runners.values()))
+        return [
+            *owned,
+            Gauge("powerflock_partitions_recovering", float(len(self._starting)), "Partitions that recover now"),
+            Gauge("powerflock_tick_milliseconds", self._tick_ms, "One tick of all partitions owned"),
+            Gauge("powerflock_fenced_total", float(self._fenced), "Partitions taken over by others", kind="counter"),
+            Gauge("powerflock_readings_applied_total", applied, "Readings in effect", kind="counter"),
+            Gauge("powerflock_readings_repeated_total", repeated, "Readings dropped as repeats", kind="counter"),
+            Gauge("powerflock_readings_refused_total", refused, "Readings refused", kind="counter"),
+        ]
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """See `Changes`: they are taken over at the next tick."""
+        with self._lock:
+            self._wanted |= set(partitions)
+        logger.info("powerflock twins: owns partitions %s", sorted(self._wanted))
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """See `Changes`: what was read last is written, and nothing more after that."""
+        with self._lock:
+            for partition in partitions:
+                self._drop(partition)
+        logger.info("powerflock twins: gave partitions %s back", list(partitions))
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """See `Changes`."""
+        self.revoked(partitions)
+
+    def _tick(self) -> None:
+        """All owned partitions by the newest order; no partition's trouble is another's."""
+        trouble = ""
+        try:
+            self._orders.follow()
+        except LogError as error:
+            trouble = str(error)
+        with self._lock:
+            self._take_over()
+            order, now_us = self._orders.newest, self._parts.clock.now_us()
+            for partition, runner in list(self._runners.items()):
+                try:
+                    if order is None:
+                        runner.ingest(now_us)
+                    else:
+                        runner.tick(order, now_us)
+                except Fenced as error:
+                    self._fenced += 1
+                    logger.warning("powerflock twins: partition %d: %s", partition, error)
+                    self._drop(partition)
+                except (LogError, OSError) as error:
+                    trouble = f"partition {partition}: {error}"
+                    logger.warning("powerflock twins: %s", trouble)
+        self._trouble = trouble
+
+    def _take_over(self) -> None:
+        """Start on what was assigned lately; turn what has recovered."""
+        for partition in self._wanted - self._runners.keys() - self._starting.keys():
+            self._starting[partition] = self._parts.pool.submit(self._recovered, partition)
+        for partition, future in list(self._starting.items()):
+            if not future.done():
+                continue
+            del self._starting[partition]
+            try:
+                runner = future.result()
+            except LogError as error:
+                logger.warning("powerflock twins: partition %d could not be taken over: %s", partition, error)
+                continue
+            if partition in self._wanted:
+                self._runners[partition] = runner
+
+    def _recovered(self, partition: int) -> PartitionRunner:
+        parts = self._parts
+
+        def member(epoch: int) -> Member:
+            registry = Registry.empty(parts.settings.plant.partitions)
+            outlook = BaselineOutlook(registry.partitions)
+            planner = BackgroundPlanner(parts.pool, lambda _: None)
+            return Member(partition, registry, self._settings, outlook, planner, epoch)
+
+        snapshots = partition_snapshots(parts.files.folder, partition)
+        runner = PartitionRunner(parts.log, partition, parts.name, member, snapshots, self._writer)
+        runner.recover()
+        return runner
+
+    def _drop(self, partition: int) -> None:
+        self._wanted.discard(partition)
+        self._runners.pop(partition, None)
+        starting = self._starting.pop(partition, None)
+        if starting is not None:
+            starting.cancel()
