@@ -118,4 +118,4 @@ def _decoded(
     try:
         return decoder.decode(payload)
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        raise InvalidInput(what, payload[:16], f"must be a {what} of this version: {error}") from error
+        raise InvalidInput(what, payload[:16], f"must be one of this version: {error}") from error

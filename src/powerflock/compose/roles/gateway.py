@@ -1,8 +1,8 @@
 """`powerflock gateway`: the devices' door.
 
 Readings go into the log; commands and policies of all partitions are read from it, and what is for a site with a
-session here goes out. Any number of gateways share the devices: each reads every partition's commands, which are few, and sends those that it
-has a session for, so that nobody has to know where a site is connected.
+session here goes out. Any number of gateways share the devices: each reads every partition's commands, which are few,
+and sends those that it has a session for, so that nobody has to know where a site is connected.
 """
 
 from __future__ import annotations
