@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from tests import postgres, s3
 from tests.kafka import brokers
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
@@ -37,3 +38,17 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     brokers.require()
     with brokers.running(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster.bootstrap
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server for the whole run."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.Server]:
+    """An S3 server for the whole run."""
+    with s3.server() as running:
+        yield running

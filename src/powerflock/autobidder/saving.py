@@ -78,7 +78,7 @@ def _save(snapshots: Snapshots, copies: Copies) -> Saved:
     failures: list[str] = []
     for mark, shard in copies.shards:
         try:
-            snapshots.save(mark.partition, mark.offset, dump(shard, mark))
+            snapshots.save(mark, dump(shard, mark))
             marks.append(mark)
         except (OSError, MemoryError, PowerflockError) as error:
             failures.append(f"partition {mark.partition} was not saved: {_why(error)}")

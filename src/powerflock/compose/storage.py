@@ -1,12 +1,12 @@
-"""Where snapshots are kept, out of the settings."""
+"""Where the snapshots of one partition are kept, out of the settings."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from powerflock.compose.files import SnapshotFiles, storage_of
+from powerflock.settings import Settings
 
-from powerflock.compose.files import SnapshotFiles
 
-
-def partition_snapshots(folder: Path, partition: int) -> SnapshotFiles:
-    """The snapshots of one partition, and of what was learned of its sites, for whoever owns it."""
-    return SnapshotFiles(folder / "snapshots" / f"{partition:05d}")
+def partition_snapshots(settings: Settings, partition: int) -> SnapshotFiles:
+    """The shard's, and what was learned of its sites, for whoever owns the partition."""
+    storage, folder = storage_of(settings), f"snapshots/{partition:05d}"
+    return SnapshotFiles(storage.blobs(folder), storage.blobs(f"{folder}/outlook"))

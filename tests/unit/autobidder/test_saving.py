@@ -29,9 +29,9 @@ class SlowDisk(Kept):
         super().__init__()
         self.gate = threading.Event()
 
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
+    def save(self, mark: Mark, payload: bytes) -> None:
         assert self.gate.wait(60)
-        super().save(partition, offset, payload)
+        super().save(mark, payload)
 
 
 class FullDisk(Kept):
@@ -41,10 +41,10 @@ class FullDisk(Kept):
         super().__init__()
         self.full, self.refuses = True, -1
 
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
-        if self.full or partition == self.refuses:
+    def save(self, mark: Mark, payload: bytes) -> None:
+        if self.full or mark.partition == self.refuses:
             raise OSError(28, "No space left on device")
-        super().save(partition, offset, payload)
+        super().save(mark, payload)
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
         if self.full:
@@ -59,7 +59,7 @@ def writer() -> Iterator[ThreadPoolExecutor]:
 
 
 def owner(world: World, writer: ThreadPoolExecutor | None) -> Runner:
-    runner = Runner(world.log, lambda epoch: ring_of(Registry.empty(PARTITIONS), epoch), world.kept, writer)
+    runner = Runner(world.log, lambda epoch: ring_of(Registry.empty(PARTITIONS), epoch), world.kept, None, writer)
     runner.recover()
     runner.enrol(homes(6))
     return runner
@@ -170,7 +170,7 @@ def test_a_restart_keeps_the_log_back_to_the_snapshot_that_it_used() -> None:
 
 def test_a_defect_is_raised_in_the_turn_not_swallowed() -> None:
     class Broken(Kept):
-        def save(self, partition: int, offset: int, payload: bytes) -> None:
+        def save(self, mark: Mark, payload: bytes) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -180,7 +180,7 @@ def test_a_defect_is_raised_in_the_turn_not_swallowed() -> None:
 @pytest.mark.parametrize("error", [InvalidInput("bucket", "x", "must exist"), MemoryError()])
 def test_every_failure_has_a_reason(error: Exception) -> None:
     class Failing(Kept):
-        def save(self, partition: int, offset: int, payload: bytes) -> None:
+        def save(self, mark: Mark, payload: bytes) -> None:
             raise error
 
     saving = Saving(Failing(), None)

@@ -166,7 +166,7 @@ class Twins:
             planner = BackgroundPlanner(parts.pool, lambda _: None)
             return Member(partition, registry, self._settings, outlook, planner, epoch)
 
-        snapshots = partition_snapshots(parts.files.folder, partition)
+        snapshots = partition_snapshots(parts.settings, partition)
         runner = PartitionRunner(parts.log, partition, parts.name, member, snapshots, self._writer)
         runner.recover()
         return runner
