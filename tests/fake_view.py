@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -98,12 +99,18 @@ def real_clock(speed: float, start_us: int = EVENING) -> Callable[[], int]:
     return lambda: start_us + int((time.monotonic() - begun) * speed * MICROS_PER_S)
 
 
+@cache
+def rolls(index: int) -> tuple[float, ...]:
+    """What chance gave a home."""
+    return tuple(np.random.default_rng(index).random(12).tolist())
+
+
 def place_of(value: float, *, backwards: bool) -> tuple[bool, float]:
     """What puts a value in its place, unknown ones last."""
     return (math.isnan(value), 0.0 if math.isnan(value) else -value if backwards else value)
 
 
-def matches(row: m.SiteRow, query: SitesQuery) -> bool:
+def matches(row: m.SiteRow, query: SitesQuery, bounds: Sequence[tuple[str, float, float]]) -> bool:
     """Whether a row is what the query asks for, group by group's last name."""
     for name in ("freshness", "link", "reachable", "command"):
         if getattr(query, name) not in (None, getattr(row, name)):
@@ -112,7 +119,7 @@ def matches(row: m.SiteRow, query: SitesQuery) -> bool:
         return False
     if (query.search or "").lower() not in f"{row.site} {row.feeder} {row.region}".lower():
         return False
-    return all(low <= getattr(row, name) <= high for name, low, high in query.bounds())
+    return all(low <= getattr(row, name) <= high for name, low, high in bounds)
 
 
 @dataclass(slots=True)
@@ -195,17 +202,17 @@ class FakeView:
         return m.History(cast("list[int]", times.tolist()), *(_floats(values) for values in spans))
 
     def _row(self, index: int, now: int) -> m.SiteRow:
-        rng = np.random.default_rng(index)
+        roll = iter(rolls(index)).__next__
         region = index % 3
-        seen = rng.random()
+        seen = roll()
         freshness: m.FreshnessName = "fresh" if seen > 0.016 else "stale" if seen > 0.005 else "silent"
         swing = float(np.sin(now / MICROS_PER_S / 60 + index))
-        solar = -max(0.0, 1.8 * rng.random() + 0.2 * swing) if rng.random() < 0.7 else 0.0
-        load, battery = 0.6 + 1.4 * rng.random() + 0.15 * swing, -3.2 * rng.random() + 0.3 * swing
+        solar = -max(0.0, 1.8 * roll() + 0.2 * swing) if roll() < 0.7 else 0.0
+        load, battery = 0.6 + 1.4 * roll() + 0.15 * swing, -3.2 * roll() + 0.3 * swing
         nan = float("nan")
         silent = freshness == "silent"
         command: m.CommandName = "expired" if silent else OUTCOMES[index % len(OUTCOMES)]
-        desired = load + solar - 3.2 * rng.random()
+        desired = load + solar - 3.2 * roll()
         applied = desired if command == "applied" else nan if index % 3 else desired + 0.5
         return m.SiteRow(
             site=f"home-{index:04d}",
@@ -215,12 +222,12 @@ class FakeView:
             link="down" if silent else "up",
             reachable=not silent,
             command=command,
-            age_s=nan if silent else 2.0 + 9 * rng.random() if freshness == "fresh" else 240.0,
+            age_s=nan if silent else 2.0 + 9 * roll() if freshness == "fresh" else 240.0,
             power_kw=nan if silent else load + solar + battery,
             battery_kw=nan if silent else battery,
             solar_kw=nan if silent else solar,
             load_kw=nan if silent else load,
-            soc_ratio=nan if silent else 0.25 + 0.7 * rng.random(),
+            soc_ratio=nan if silent else 0.25 + 0.7 * roll(),
             up_kw=nan if silent else 5.0 + battery,
             down_kw=nan if silent else 5.0 - battery,
             desired_kw=nan if silent else desired,
@@ -230,7 +237,8 @@ class FakeView:
         )
 
     def sites(self, query: SitesQuery) -> m.SitePage:
-        rows = [row for row in (self._row(index, self.now()) for index in range(self.homes)) if matches(row, query)]
+        now, bounds = self.now(), list(query.bounds())
+        rows = [row for index in range(self.homes) if matches(row := self._row(index, now), query, bounds)]
         column, backwards = query.sort.removeprefix("-"), query.sort.startswith("-")
         rows.sort(key=lambda row: row.site, reverse=query.sort == "-site")
         if column != "site":

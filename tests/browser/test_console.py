@@ -160,11 +160,12 @@ def test_sites_are_sorted_by_the_head_that_is_clicked(browser: Browser, serve: C
     page, watch = checks.open_console(browser, server.origin, 1440, 900)
     sites = page.get_by_role("region", name="Sites")
     head = sites.get_by_role("columnheader", name="Deviation")
-    shown = sites.locator("tbody tr td:nth-child(9)")
+    shown = sites.locator("tbody tr td:nth-last-child(2)")
     for order in ("descending", "ascending"):
+        before = shown.all_inner_texts()
         head.get_by_role("button").click()
         expect(head).to_have_attribute("aria-sort", order)
-        page.wait_for_timeout(1500)
+        expect(shown.first).not_to_have_text(before[0], timeout=20_000)
         values = [float(text) for text in shown.all_inner_texts()]
         assert values == sorted(values, reverse=order == "descending")
     head.get_by_role("button").click()
