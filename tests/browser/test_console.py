@@ -18,6 +18,7 @@ from tests.browser import console_checks as checks
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
+expect.set_options(timeout=20_000)  # a shared machine draws slowly
 
 
 class Server:
@@ -161,6 +162,7 @@ def test_sites_are_sorted_by_the_head_that_is_clicked(browser: Browser, serve: C
     sites = page.get_by_role("region", name="Sites")
     head = sites.get_by_role("columnheader", name="Deviation")
     shown = sites.locator("tbody tr td:nth-last-child(2)")
+    expect(shown).to_have_count(12)
     for order in ("descending", "ascending"):
         before = shown.all_inner_texts()
         head.get_by_role("button").click()
