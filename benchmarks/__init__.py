@@ -5,6 +5,7 @@ from __future__ import annotations
 BENCHMARKS = (
     "twins",
     "groups",
+    "queries",
     "curves",
     "site_optimiser",
     "site_nonconvex",

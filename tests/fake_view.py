@@ -5,17 +5,19 @@ Everything is a pure function of plant time, so history and now agree and any mo
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from powerflock.api import models as m
-from powerflock.api.paging import page_token as token_after
-from powerflock.api.paging import site_before
+from powerflock.api.paging import LastRow, page_start, page_token
+from powerflock.api.queries import SitesQuery
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import InvalidInput, NotFound
 from powerflock.domain.outcomes import Outcome
@@ -28,6 +30,7 @@ EVENING = from_rfc3339("2026-01-20T18:20:00+10:00")
 CAPACITY_MWH = 11.6
 PRICES = (-150.0, 0.0, 35.0, 60.0, 95.0, 140.0, 210.0, 300.0, 650.0, 5000.0)
 SHARES = (0.12, 0.1, 0.08, 0.1, 0.14, 0.16, 0.12, 0.08, 0.06, 0.04)
+OUTCOMES: tuple[m.CommandName, ...] = (*("applied",) * 17, "waiting", "unconfirmed", "refused")
 REGIONS = ("Fontana North", "Fontana South", "Bondi")
 
 
@@ -94,6 +97,29 @@ def real_clock(speed: float, start_us: int = EVENING) -> Callable[[], int]:
     """Plant time that starts at `start_us` now and runs `speed` times as fast as the wall."""
     begun = time.monotonic()
     return lambda: start_us + int((time.monotonic() - begun) * speed * MICROS_PER_S)
+
+
+@cache
+def rolls(index: int) -> tuple[float, ...]:
+    """What chance gave a home."""
+    return tuple(np.random.default_rng(index).random(12).tolist())
+
+
+def place_of(value: float, *, backwards: bool) -> tuple[bool, float]:
+    """What puts a value in its place, unknown ones last."""
+    return (math.isnan(value), 0.0 if math.isnan(value) else -value if backwards else value)
+
+
+def matches(row: m.SiteRow, query: SitesQuery, bounds: Sequence[tuple[str, float, float]]) -> bool:
+    """Whether a row is what the query asks for, group by group's last name."""
+    for name in ("freshness", "link", "reachable", "command"):
+        if getattr(query, name) not in (None, getattr(row, name)):
+            return False
+    if query.group is not None and query.group.split("/")[-1] not in (row.region, row.feeder):
+        return False
+    if (query.search or "").lower() not in f"{row.site} {row.feeder} {row.region}".lower():
+        return False
+    return all(low <= getattr(row, name) <= high for name, low, high in bounds)
 
 
 @dataclass(slots=True)
@@ -176,41 +202,57 @@ class FakeView:
         return m.History(cast("list[int]", times.tolist()), *(_floats(values) for values in spans))
 
     def _row(self, index: int, now: int) -> m.SiteRow:
-        rng = np.random.default_rng(index)
+        roll = iter(rolls(index)).__next__
         region = index % 3
-        seen = rng.random()
+        seen = roll()
         freshness: m.FreshnessName = "fresh" if seen > 0.016 else "stale" if seen > 0.005 else "silent"
         swing = float(np.sin(now / MICROS_PER_S / 60 + index))
-        solar = -max(0.0, 1.8 * rng.random() + 0.2 * swing) if rng.random() < 0.7 else 0.0
-        load, battery = 0.6 + 1.4 * rng.random() + 0.15 * swing, -3.2 * rng.random() + 0.3 * swing
+        solar = -max(0.0, 1.8 * roll() + 0.2 * swing) if roll() < 0.7 else 0.0
+        load, battery = 0.6 + 1.4 * roll() + 0.15 * swing, -3.2 * roll() + 0.3 * swing
         nan = float("nan")
         silent = freshness == "silent"
+        command: m.CommandName = "expired" if silent else OUTCOMES[index % len(OUTCOMES)]
+        desired = load + solar - 3.2 * roll()
+        applied = desired if command == "applied" else nan if index % 3 else desired + 0.5
         return m.SiteRow(
             site=f"home-{index:04d}",
             feeder=f"{REGIONS[region][:2].upper()}-{index % 4 + 1}",
             region=REGIONS[region],
             freshness=freshness,
-            age_s=nan if silent else 2.0 + 9 * rng.random() if freshness == "fresh" else 240.0,
+            link="down" if silent else "up",
+            reachable=not silent,
+            command=command,
+            age_s=nan if silent else 2.0 + 9 * roll() if freshness == "fresh" else 240.0,
             power_kw=nan if silent else load + solar + battery,
             battery_kw=nan if silent else battery,
             solar_kw=nan if silent else solar,
             load_kw=nan if silent else load,
-            soc_ratio=nan if silent else 0.25 + 0.7 * rng.random(),
+            soc_ratio=nan if silent else 0.25 + 0.7 * roll(),
             up_kw=nan if silent else 5.0 + battery,
             down_kw=nan if silent else 5.0 - battery,
+            desired_kw=nan if silent else desired,
+            applied_kw=applied,
+            deviation_kw=nan if silent else abs(load + solar + battery - applied),
+            unapplied_kw=nan if silent else abs(desired - applied),
         )
 
-    def sites(
-        self, limit: int, page_token: str | None, freshness: m.FreshnessName | None, search: str | None
-    ) -> m.SitePage:
-        after = site_before(page_token) if page_token else ""
-        now, needle = self.now(), (search or "").lower()
-        rows = [self._row(index, now) for index in range(self.homes)]
-        rows = [row for row in rows if freshness in (None, row.freshness)]
-        rows = [row for row in rows if needle in f"{row.site} {row.feeder} {row.region}".lower()]
-        rest = [row for row in rows if row.site > after]
-        more = token_after(rest[limit - 1].site) if len(rest) > limit else None
-        return m.SitePage(rest[:limit], len(rows), more)
+    def sites(self, query: SitesQuery) -> m.SitePage:
+        now, bounds = self.now(), list(query.bounds())
+        rows = [row for index in range(self.homes) if matches(row := self._row(index, now), query, bounds)]
+        column, backwards = query.sort.removeprefix("-"), query.sort.startswith("-")
+        rows.sort(key=lambda row: row.site, reverse=query.sort == "-site")
+        if column != "site":
+            rows.sort(key=lambda row: place_of(getattr(row, column), backwards=backwards))
+        start = 0
+        if query.page_token is not None:
+            last = page_start(query.sort, query.page_token).site
+            start = next(i for i, row in enumerate(rows) if row.site == last) + 1
+        page = rows[start : start + query.limit]
+        more = None
+        if start + query.limit < len(rows):
+            value = 0.0 if column == "site" else getattr(page[-1], column)
+            more = page_token(query.sort, LastRow(value, page[-1].site))
+        return m.SitePage(page, len(rows), more)
 
     def site(self, site: str) -> m.SiteDetail:
         now = self.now()
@@ -226,7 +268,30 @@ class FakeView:
         ]
         soc = row.soc_ratio or float("nan")
         expires = to_rfc3339(now - now % INTERVAL_US + INTERVAL_US)
-        return m.SiteDetail(row, soc * 11.6, 11.6, 0.2, "Time of use", 0.52, 0.05, row.power_kw, price, expires, why)
+        told = to_rfc3339(now - now % INTERVAL_US)
+        devices = [
+            m.DeviceRow(name, name, row.freshness, to_rfc3339(now - 2 * MICROS_PER_S), power, energy)
+            for name, power, energy in (
+                ("battery", row.battery_kw, soc * 11.6),
+                ("solar", row.solar_kw, 5120.5),
+                ("meter", row.power_kw, 2210.0),
+            )
+        ]
+        return m.SiteDetail(
+            row,
+            soc * 11.6,
+            11.6,
+            0.2,
+            "Time of use",
+            0.52,
+            0.05,
+            row.desired_kw,
+            price,
+            expires,
+            m.SiteTimes(told, expires, told, to_rfc3339(now - 2 * MICROS_PER_S)),
+            devices,
+            why,
+        )
 
     def groups(self) -> Sequence[m.GroupRow]:
         at, rows = self._one(self.now()), []
@@ -257,6 +322,14 @@ class FakeView:
                 )
             )
         return rows
+
+    def group(self, group: str) -> m.GroupDetail:
+        row = next((row for row in self.groups() if row.group == group), None)
+        if row is None:
+            message = f"no group is called {group!r}"
+            raise NotFound(message)
+        coverage = m.CoverageKw(5.0 * row.coverage.fresh, 5.0 * row.coverage.stale, 0.0, 0.0, row.coverage.ratio)
+        return m.GroupDetail(row, coverage, unreachable=0, power_known=row.sites)
 
     def bids(self, limit: int) -> Sequence[m.BidRow]:
         start = self.now() // INTERVAL_US * INTERVAL_US

@@ -62,6 +62,12 @@ class Codec(StrEnum):
     MSGPACK = "msgpack"
 
 
+SITE_TABLE = (
+    "site", "feeder", "freshness", "link", "command", "power_kw", "battery_kw", "solar_kw", "load_kw", "soc_ratio",
+    "up_kw", "down_kw", "desired_kw", "applied_kw", "deviation_kw",
+)  # fmt: skip
+COMMANDS_HELP = "Only where the last command is none, waiting, unconfirmed, applied, refused or expired."
+
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Url = Annotated[str | None, typer.Option("--url", help="Address of the plant's REST API [default: from the settings].")]
@@ -208,33 +214,56 @@ def simulate(
 def sites_list(
     url: Url = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many.")] = 100,
+    sort: Annotated[str, typer.Option(help="By site or a number; - before it: greatest first.")] = "site",
     freshness: Annotated[str | None, typer.Option(help="Only fresh, stale or silent ones.", show_default=False)] = None,
-    search: Annotated[str | None, typer.Option(help="Only ids that contain this.", show_default=False)] = None,
+    link: Annotated[
+        str | None, typer.Option(help="Only with this link: up, down, unknown.", show_default=False)
+    ] = None,
+    reachable: Annotated[
+        bool | None, typer.Option("--reachable/--unreachable", help="Only ones that commands reach.")
+    ] = None,
+    command: Annotated[str | None, typer.Option(help=COMMANDS_HELP, show_default=False)] = None,
+    group: Annotated[str | None, typer.Option(help="Only sites of this group, by name.", show_default=False)] = None,
+    search: Annotated[str | None, typer.Option(help="Only with this in id, feeder or region.")] = None,
+    least: Annotated[list[str] | None, typer.Option("--min", help="A number's least value: power_kw=3.")] = None,
+    most: Annotated[list[str] | None, typer.Option("--max", help="Its greatest: soc_ratio=0.2.")] = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """List sites with their power now (kW, + = into the site)."""
     from powerflock import console, rest
 
-    rows = rest.sites(_plant(url, config), limit=limit, freshness=freshness, search=search)
+    bounds = _bounds("--min", least or []) | _bounds("--max", most or [])
+    reach = None if reachable is None else str(reachable).lower()
+    wanted = {"sort": sort, "freshness": freshness, "link": link, "reachable": reach, "command": command}
+    rows = rest.sites(
+        _plant(url, config), limit=limit, **wanted, group=group, search=search, **bounds
+    )  # fmt: skip
     if as_json:
         console.print_json(rows)
         return
-    columns = (
-        "site",
-        "feeder",
-        "freshness",
-        "power_kw",
-        "battery_kw",
-        "solar_kw",
-        "load_kw",
-        "soc_ratio",
-        "up_kw",
-        "down_kw",
-    )
-    console.print_table(
-        [{name: row.get(name) for name in columns} for row in rows], title="Sites, kW, + = into the site"
-    )
+    table = [{name: row.get(name) for name in SITE_TABLE} for row in rows]
+    console.print_table(table, title="Sites, kW, + = into the site")
+
+
+@sites_app.command("show")
+def sites_show(
+    site: Annotated[str, typer.Argument(help="The site's id.")],
+    url: Url = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show one site: what was desired, applied and reported, and when; its devices; why."""
+    from powerflock import console, rest
+
+    found = rest.site(_plant(url, config), site)
+    if as_json:
+        console.print_json(found.whole)
+        return
+    for part, title in ((found.now, "kW, + = into the site"), (found.times, "when its powers were known")):
+        console.print_table([{"what": key, "value": part[key]} for key in part], title=f"{site}, {title}")
+    console.print_table(found.devices, title="Devices, kW, + = into the device")
+    sys.stdout.writelines(f"- {sentence}\n" for sentence in found.why)
 
 
 @bids_app.command("list")
@@ -373,6 +402,17 @@ def _time_us(option: str, text: str | None) -> int | None:
         return from_rfc3339(f"{text}T00:00:00Z" if len(text) == len("2026-01-02") else text)
     except InvalidInput as error:
         raise InvalidInput(option, text, error.bound, error.remedy) from error
+
+
+def _bounds(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """`NAME=NUMBER` of the option as the plant's parameter; it knows the names and checks the numbers."""
+    found = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not name or not given or not value:
+            raise InvalidInput(option, text, "must be NAME=NUMBER", "For example power_kw=3.")
+        found[f"{option.removeprefix('--')}_{name}"] = value
+    return found
 
 
 def _bands(bands: object) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPException
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from powerflock.domain.errors import InvalidInput, PowerflockError
@@ -26,18 +26,39 @@ class Unreachable(PowerflockError):  # noqa: N818 - reads as a sentence where it
     code = "unreachable"
 
 
-def sites(plant: str, *, limit: int, freshness: str | None = None, search: str | None = None) -> list[Object]:
-    """At most `limit` sites, page by page; passive kW. `Unreachable`, or `InvalidInput` with the plant's reason."""
+def sites(plant: str, *, limit: int, **wanted: object) -> list[Object]:
+    """At most `limit` sites, page by page; passive kW. `Unreachable`, or `InvalidInput` with the plant's reason.
+
+    `wanted` are the parameters of the plant's `GET /api/v1/sites`; those that are None are left out.
+    """
     rows: list[Object] = []
     token: object = None
     while len(rows) < limit:
-        query = {"limit": min(PAGE, limit - len(rows)), "page_token": token, "freshness": freshness, "search": search}
-        page = _get(plant, "/api/v1/sites", query)
+        page = _get(plant, "/api/v1/sites", {**wanted, "limit": min(PAGE, limit - len(rows)), "page_token": token})
         rows += _objects(page, "sites")
         token = page.get("next_page_token") if isinstance(page, dict) else None
         if token is None:
             break
     return rows
+
+
+class Site(NamedTuple):
+    """One site: the `whole` answer, and parts of it that are shown as tables and sentences."""
+
+    whole: Object
+    now: Object
+    times: Object
+    devices: list[Object]
+    why: list[str]
+
+
+def site(plant: str, site: str) -> Site:
+    """One site whole. Errors as `sites`."""
+    whole = _get(plant, f"/api/v1/sites/{quote(site, safe='')}", {})
+    now, times, why = (whole.get(name) if isinstance(whole, dict) else None for name in ("now", "times", "why"))
+    if not (isinstance(whole, dict) and isinstance(now, dict) and isinstance(times, dict) and isinstance(why, list)):
+        raise Unreachable(f"What answers at {plant} is not a plant: it says nothing of a site. Give the right --url.")
+    return Site(whole, now, times, _objects(whole, "devices"), [str(sentence) for sentence in why])
 
 
 def bids(plant: str, *, limit: int) -> list[Object]:

@@ -125,12 +125,12 @@ def check_keyboard(page: Page) -> None:
     page.evaluate("document.activeElement.blur()")
     reached: list[str] = []
     describe = "(document.activeElement.ariaLabel ?? document.activeElement.name) || document.activeElement.className"
-    for _ in range(40):
+    for _ in range(60):
         page.keyboard.press("Tab")
         reached.append(str(page.evaluate(describe)))
         if "open" in reached[-1].split():
             break
-    assert {"window", "Search sites", "Freshness"} <= set(reached), reached
+    assert {"window", "Search sites", "State"} <= set(reached), reached
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()

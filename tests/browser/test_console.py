@@ -18,6 +18,7 @@ from tests.browser import console_checks as checks
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
+expect.set_options(timeout=20_000)  # a shared machine draws slowly
 
 
 class Server:
@@ -146,10 +147,33 @@ def test_sites_are_searched_filtered_and_paged(browser: Browser, serve: Callable
     sites.get_by_label("Search sites").fill("home-099")
     expect(sites).to_contain_text("1–10 of 10")
     sites.get_by_label("Search sites").fill("")
-    sites.get_by_label("Freshness").select_option("silent")
+    sites.get_by_label("State").select_option("Silent")
     expect(sites.locator("tbody tr").first).to_contain_text("silent")
     expect(sites.locator("tbody tr").first).to_contain_text("–")
     sites.get_by_label("Search sites").fill("nowhere")
     expect(sites).to_contain_text("No site matches")
+    watch.check()
+    page.close()
+
+
+def test_sites_are_sorted_by_the_head_that_is_clicked(browser: Browser, serve: Callable[..., Server]) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    sites = page.get_by_role("region", name="Sites")
+    head = sites.get_by_role("columnheader", name="Deviation")
+    shown = sites.locator("tbody tr td:nth-last-child(2)")
+    expect(shown).to_have_count(12)
+    for order in ("descending", "ascending"):
+        before = shown.all_inner_texts()
+        head.get_by_role("button").click()
+        expect(head).to_have_attribute("aria-sort", order)
+        expect(shown.first).not_to_have_text(before[0], timeout=20_000)
+        values = [float(text) for text in shown.all_inner_texts()]
+        assert values == sorted(values, reverse=order == "descending")
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "none")
+    expect(sites.locator("tbody tr").first).to_contain_text("home-0000")
+    sites.get_by_label("State").select_option("Refused")
+    expect(sites.locator("tbody tr").first).to_contain_text("refused")
     watch.check()
     page.close()

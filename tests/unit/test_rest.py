@@ -28,6 +28,14 @@ class Plant(BaseHTTPRequestHandler):
             self.answer(200, {"hello": 1})
         elif query.get("search") == "text":
             self.answer(200, None, b"<html>")
+        elif url.path.startswith("/api/v1/sites/"):
+            device = {"device": "meter", "kind": "meter", "freshness": "fresh", "power_kw": 1.5}
+            times = {"desired": "2025-01-01T00:00:00Z", "metered": None}
+            now = {"site": "a", "power_kw": 1.5}
+            known = {"now": now, "times": times, "devices": [device], "why": ["Your battery rests."]}
+            self.answer(200, known if url.path.endswith("/a") else {"now": now})
+        elif query.get("command") == "refused":
+            self.answer(200, {"sites": [{"site": url.query}], "total": 1, "next_page_token": None})
         elif url.path == "/api/v1/bids":
             bands = [{"price_per_mwh": 300.0, "quantity_mw": 0.25}]
             self.answer(200, [{"interval_start": "2025-01-01T00:00:00Z", "bands": bands, "award_mw": None}])
@@ -91,3 +99,49 @@ def test_lists_are_shown_as_tables_and_as_json(plant: str, capsys: pytest.Captur
     assert [row["site"] for row in json.loads(capsys.readouterr().out)] == ["a", "b", "c"]
     assert cli.run(["bids", "list", "--url", plant]) == 0
     assert "0.25@300" in capsys.readouterr().out
+
+
+def test_filters_bounds_and_the_order_reach_the_plant(plant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "--command",
+        "refused",
+        "--unreachable",
+        "--group",
+        "VIC1/f 1",
+        "--min",
+        "power_kw=3",
+        "--min",
+        "age_s=1",
+    ]
+    more = ["--max", "soc_ratio=0.2", "--sort=-deviation_kw", "--limit", "7"]
+    assert cli.run(["sites", "list", "--url", plant, "--json", *options, *more]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert {key: values[0] for key, values in parse_qs(row["site"]).items()} == {
+        "command": "refused",
+        "reachable": "false",
+        "group": "VIC1/f 1",
+        "min_power_kw": "3",
+        "min_age_s": "1",
+        "max_soc_ratio": "0.2",
+        "sort": "-deviation_kw",
+        "limit": "7",
+    }
+
+
+def test_a_bound_without_its_number_is_refused(plant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["sites", "list", "--url", plant, "--max", "power_kw"]) == cli.BAD_INPUT
+    assert "--max is 'power_kw'; must be NAME=NUMBER" in capsys.readouterr().err
+
+
+def test_one_site_is_shown_with_its_devices_and_why(plant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["sites", "show", "a", "--url", plant]) == 0
+    shown = capsys.readouterr().out
+    for words in ("when its powers were known", "meter", "Your battery rests."):
+        assert words in shown
+    assert cli.run(["sites", "show", "a", "--url", plant, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["times"]["metered"] is None
+
+
+def test_an_answer_without_a_site_is_no_plants(plant: str) -> None:
+    with pytest.raises(rest.Unreachable, match="says nothing of a site"):
+        rest.site(plant, "b")

@@ -21,6 +21,7 @@ from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
+    GroupDetail,
     GroupRow,
     Health,
     History,
@@ -95,6 +96,11 @@ def _plant_routes(view: PlantView, stream: Broadcaster) -> APIRouter:
         """The portfolio, its regions and feeders."""
         return _json(view.groups())
 
+    @routes.get("/groups/{group:path}", responses=body_of(GroupDetail), dependencies=[Depends(_none)])
+    async def group(group: str) -> Response:
+        """One group, and how much of it is known."""
+        return _json(view.group(group))
+
     return routes
 
 
@@ -103,13 +109,13 @@ def _site_routes(view: PlantView, enrol_key: str) -> APIRouter:
 
     @routes.get("/sites", responses=body_of(SitePage))
     async def sites(query: Annotated[SitesQuery, Query()]) -> Response:
-        """One page of sites."""
-        return _json(view.sites(query.limit, query.page_token, query.freshness, query.search))
+        """One page of the sites that match, in the order asked for."""
+        return _json(await asyncio.to_thread(view.sites, query))
 
     @routes.get("/sites/{site}", responses=body_of(SiteDetail), dependencies=[Depends(_none)])
     async def site(site: str) -> Response:
         """One site, and why it does what it does."""
-        return _json(view.site(site))
+        return _json(await asyncio.to_thread(view.site, site))
 
     @routes.post("/sites", responses=body_of(EnrolResult), dependencies=[Depends(_none)])
     async def enrol(request: Request) -> Response:

@@ -19,6 +19,10 @@ Number = float | None
 Phase = Literal["recovering", "waiting", "running"]
 FreshnessName = Literal["fresh", "stale", "silent"]
 FRESHNESS_NAMES: tuple[FreshnessName, ...] = ("fresh", "stale", "silent")
+LinkName = Literal["unknown", "up", "down"]
+LINK_NAMES: tuple[LinkName, ...] = ("unknown", "up", "down")
+CommandName = Literal["none", "waiting", "unconfirmed", "applied", "refused", "expired"]
+COMMAND_NAMES: tuple[CommandName, ...] = ("none", "waiting", "unconfirmed", "applied", "refused", "expired")
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,12 +133,19 @@ class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SiteRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One site in a list; `power_kw` is the net at the grid, `up_kw` what it can still give, `down_kw` take."""
+    """One site in a list; `power_kw` is the net at the grid, `up_kw` what it can still give, `down_kw` take.
+
+    `command` is what became of its last command; `desired_kw` the net power it should hold, `applied_kw` what its edge
+    confirmed. `deviation_kw` ≥ 0 is how far the meter is from that, `unapplied_kw` ≥ 0 how far desired and applied are.
+    """
 
     site: str
     feeder: str
     region: str
     freshness: FreshnessName
+    link: LinkName
+    reachable: bool
+    command: CommandName
     age_s: Number
     power_kw: Number
     battery_kw: Number
@@ -143,18 +154,56 @@ class SiteRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     soc_ratio: Number
     up_kw: Number
     down_kw: Number
+    desired_kw: Number
+    applied_kw: Number
+    deviation_kw: Number
+    unapplied_kw: Number
+
+
+SITE_COLUMNS = tuple(name for name, kind in SiteRow.__annotations__.items() if kind == "Number")
+"""The numbers of a SiteRow: each can be bounded and sorted by."""
 
 
 class SitePage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sites in order of id; `total` counts all that match; `next_page_token` is null on the last page."""
+    """Sites in the order asked for; `total` counts all that match; `next_page_token` is null on the last page."""
 
     sites: Sequence[SiteRow]
     total: int
     next_page_token: str | None
 
 
+class SiteTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When each of a site's powers was known; null for never.
+
+    `desired`: the last command was given, to hold until `expires`; `applied`: the edge last answered a command;
+    `metered`: the meter was last read.
+    """
+
+    desired: str | None
+    expires: str | None
+    applied: str | None
+    metered: str | None
+
+
+class DeviceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One device as it last `reported`. Commands are for the site's connection, so a device has none of its own.
+
+    `energy_kwh` is what a battery stores, for every other device its register; null is unknown.
+    """
+
+    device: str
+    kind: str
+    freshness: FreshnessName
+    reported: str | None
+    power_kw: Number
+    energy_kwh: Number
+
+
 class SiteDetail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One site with its owner's terms, the command in force, and `why`: sentences in the owner's terms."""
+    """One site with its owner's terms, the command in force, its devices, and `why` in the owner's terms.
+
+    `times` say when each of `now.desired_kw`, `now.applied_kw` and `now.power_kw` was known.
+    """
 
     now: SiteRow
     stored_kwh: Number
@@ -166,6 +215,8 @@ class SiteDetail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     setpoint_kw: Number
     setpoint_price_per_kwh: Number
     setpoint_expires: str | None
+    times: SiteTimes
+    devices: Sequence[DeviceRow]
     why: Sequence[str]
 
 
@@ -183,6 +234,25 @@ class GroupRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     up_kw: Number
     down_kw: Number
     coverage: Coverage
+
+
+class CoverageKw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The batteries' nameplate power at sites of each kind, kW; `ratio` is fresh of all, null without batteries."""
+
+    fresh_kw: float
+    stale_kw: float
+    silent_kw: float
+    unreachable_kw: float
+    ratio: Number
+
+
+class GroupDetail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One group and how much of it is known: `unreachable` sites get no commands, `power_known` ones have a power."""
+
+    now: GroupRow
+    coverage_kw: CoverageKw
+    unreachable: int
+    power_known: int
 
 
 class BidRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
+    GroupDetail,
     GroupRow,
     Health,
     History,
@@ -24,7 +25,20 @@ from powerflock.domain.site import SiteSpec
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-SHOWN = (State, History, SitePage, SiteDetail, GroupRow, BidRow, AccountRow, EnrolResult, Health, Problem, SiteSpec)
+SHOWN = (
+    State,
+    History,
+    SitePage,
+    SiteDetail,
+    GroupRow,
+    GroupDetail,
+    BidRow,
+    AccountRow,
+    EnrolResult,
+    Health,
+    Problem,
+    SiteSpec,
+)
 _REF = "#/components/schemas/{name}"
 
 

@@ -1,8 +1,8 @@
 """The one thing the API needs from the plant: a view of it.
 
 Methods are synchronous, called on the event loop and cheap (well under 10 ms): they read what the plant's tick
-prepared; only `enrol`, which waits for the log, runs in a thread of its own. They raise `InvalidInput`, `NotFound` and
-other `PowerflockError`s, which `problems` turns into HTTP. Must not know HTTP.
+prepared; only `enrol`, which waits for the log, `sites` and `site`, which may look at all sites, run in threads. They
+raise `InvalidInput`, `NotFound` and other `PowerflockError`s, which `problems` turns into HTTP. Must not know HTTP.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
-    FreshnessName,
+    GroupDetail,
     GroupRow,
     Health,
     History,
@@ -22,6 +22,7 @@ from powerflock.api.models import (
     SitePage,
     State,
 )
+from powerflock.api.queries import SitesQuery
 from powerflock.domain.site import SiteSpec
 
 
@@ -34,12 +35,10 @@ class PlantView(Protocol):
     def history(self, minutes: float) -> History:
         """The last `minutes` (plant time) up to now, thinned to at most about 2,000 rows."""
 
-    def sites(
-        self, limit: int, page_token: str | None, freshness: FreshnessName | None, search: str | None
-    ) -> SitePage:
-        """At most `limit` sites in order of id; `search` is a case-insensitive part of id, feeder or region.
+    def sites(self, query: SitesQuery) -> SitePage:
+        """The first sites that match the query, or those after its page token.
 
-        `page_token` comes from the page before (`paging.page_token`); a bad one is `InvalidInput`.
+        `InvalidInput` for a token that no page of the same order gave (`paging.page_token`) and for an unknown group.
         """
 
     def site(self, site: str) -> SiteDetail:
@@ -47,6 +46,9 @@ class PlantView(Protocol):
 
     def groups(self) -> Sequence[GroupRow]:
         """All groups, parents before children."""
+
+    def group(self, group: str) -> GroupDetail:
+        """One group by its name, or `NotFound`."""
 
     def bids(self, limit: int) -> Sequence[BidRow]:
         """The last `limit` bids, newest first."""

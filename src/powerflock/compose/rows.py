@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from powerflock.api import models
 from powerflock.autobidder.records import Counts, IntervalBegan, known
 from powerflock.autobidder.saving import Saving
 from powerflock.domain.clock import to_rfc3339
+from powerflock.domain.errors import NotFound
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
@@ -22,24 +23,44 @@ def coverage(groups: GroupTable, group: int) -> models.Coverage:
     )  # fmt: skip
 
 
-def group_rows(hierarchy: Hierarchy, groups: GroupTable) -> list[models.GroupRow]:
-    """All groups that the table knows, parents first."""
+def group_rows(
+    hierarchy: Hierarchy, groups: GroupTable, wanted: Sequence[int] | None = None
+) -> list[models.GroupRow]:  # fmt: skip
+    """The `wanted` groups, or all that the table knows, parents first."""
+    power_kw, std_kw, stored_kwh = groups.power_kw, groups.std_kw, groups.stored_kwh
     return [
         models.GroupRow(
             hierarchy.names[group],
             hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
             int(hierarchy.level[group]),
             int(groups.sites[group]),
-            known(float(groups.power_kw[group])),
-            known(float(groups.std_kw[group])),
-            known(float(groups.stored_kwh[group])),
+            known(float(power_kw[group])),
+            known(float(std_kw[group])),
+            known(float(stored_kwh[group])),
             float(groups.capacity_kwh[group]),
             float(groups.up_kw[group]),
             float(groups.down_kw[group]),
             coverage(groups, group),
         )
-        for group in range(groups.sites.size)
+        for group in (range(groups.sites.size) if wanted is None else wanted)
     ]
+
+
+def group_detail(hierarchy: Hierarchy, groups: GroupTable, name: str) -> models.GroupDetail:
+    """One group of the table and how much of it is known, or `NotFound`."""
+    group = hierarchy.id_of.get(name)
+    if group is None or group >= groups.sites.size:
+        msg = f"no group is called {name!r}"
+        raise NotFound(msg)
+    row = group_rows(hierarchy, groups, [group])[0]
+    coverage_kw = models.CoverageKw(
+        float(groups.fresh_kw[group]),
+        float(groups.stale_kw[group]),
+        float(groups.silent_kw[group]),
+        float(groups.unreachable_kw[group]),
+        known(float(groups.coverage_kw_ratio[group])),
+    )
+    return models.GroupDetail(row, coverage_kw, int(groups.unreachable[group]), int(groups.known[group]))
 
 
 def bid_row(event: IntervalBegan, length_us: int) -> models.BidRow:

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
 from powerflock.api import models
-from powerflock.api.paging import page_token as token_after
-from powerflock.api.paging import site_before
+from powerflock.api.queries import SitesQuery
 from powerflock.autobidder.records import PlantRow, known
 from powerflock.autobidder.runner import Runner
-from powerflock.compose.rows import account_row, bid_row, coverage, group_rows, prometheus
+from powerflock.compose.directory import Directory
+from powerflock.compose.rows import account_row, bid_row, coverage, group_detail, group_rows, prometheus
 from powerflock.compose.site_view import SiteView
 from powerflock.domain.clock import MICROS_PER_S, Clock, to_rfc3339
 from powerflock.domain.errors import InvalidInput
@@ -65,6 +64,8 @@ class LiveView:
         self.vitals = Vitals(clock.now_us())
         self.runner: Runner | None = None
         self.turn: Turn | None = None
+        self._directory: Directory | None = None
+        self._sites: SiteView | None = None
 
     def state(self) -> models.State:
         """See `PlantView`."""
@@ -113,31 +114,40 @@ class LiveView:
             [row.spot_per_mwh for row in thinned],
         )
 
-    def sites(
-        self, limit: int, page_token: str | None, freshness: models.FreshnessName | None, search: str | None
-    ) -> models.SitePage:
+    def sites(self, query: SitesQuery) -> models.SitePage:
         """See `PlantView`."""
-        after = site_before(page_token) if page_token is not None else ""
-        if self.runner is None or self.turn is None:
-            return models.SitePage([], 0, None)
-        view = SiteView(self.runner.ring, self.turn)
-        matching = view.matching(freshness, search)
-        following = (place for place in matching if place.site > after)
-        page = list(islice(following, limit + 1))
-        token = token_after(page[limit - 1].site) if len(page) > limit else None
-        return models.SitePage([view.row(place) for place in page[:limit]], len(matching), token)
+        view = self._site_view()
+        return view.list.page(query) if view is not None else models.SitePage([], 0, None)
 
     def site(self, site: str) -> models.SiteDetail:
         """See `PlantView`."""
-        if self.runner is None or self.turn is None:
+        view = self._site_view()
+        if view is None:
             raise InvalidInput("plant", self._phase(), "is not ready to show sites", "Try again in a few seconds.")
-        return SiteView(self.runner.ring, self.turn).detail(site)
+        return view.detail(site)
+
+    def _site_view(self) -> SiteView | None:
+        """The sites of the newest turn: made once a turn, so that its columns are worked out once."""
+        turn, runner, view = self.turn, self.runner, self._sites
+        if turn is None or runner is None:
+            return None
+        if view is None or view.turn is not turn:
+            if self._directory is None:
+                self._directory = Directory(runner.ring.registry)
+            view = self._sites = SiteView(runner.ring, turn, self._directory)
+        return view
 
     def groups(self) -> Sequence[models.GroupRow]:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             return []
         return group_rows(self.runner.ring.hierarchy, self.turn.groups)
+
+    def group(self, group: str) -> models.GroupDetail:
+        """See `PlantView`."""
+        if self.runner is None or self.turn is None:
+            raise InvalidInput("plant", self._phase(), "is not ready to show groups", "Try again in a few seconds.")
+        return group_detail(self.runner.ring.hierarchy, self.turn.groups, group)
 
     def bids(self, limit: int) -> Sequence[models.BidRow]:
         """See `PlantView`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F64, I64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.twins.estimate import SiteColumns
 
@@ -40,30 +40,32 @@ def move_down(
     return float(np.maximum(np.minimum(take - battery_kw, import_limit_kw - meter_kw), 0.0))
 
 
-def up_down(columns: SiteColumns, lasting_us: int = LASTING_US) -> tuple[F64, F64]:
-    """(S,) kW ≥ 0: `up` more towards export, `down` more towards import, each lasting `lasting_us`.
+def up_down(
+    columns: SiteColumns, lasting_us: int = LASTING_US, rows: slice | I64 = slice(None)
+) -> tuple[F64, F64]:  # fmt: skip
+    """(R,) kW ≥ 0 of the `rows`, all (S,) if not given: `up` more towards export, `down` more towards import.
 
-    Unknown (NaN) where the battery's power or energy or the meter's power is; 0 for a site out of reach.
+    Each lasts `lasting_us`. Unknown (NaN) where the battery's power or energy or the meter's power is; 0 for a site out
+    of reach.
     """
-    table, sites = columns.table, columns.meter_kw.size
-    up_kw, down_kw = np.empty(sites), np.empty(sites)
+    table, lost = columns.table, ~columns.reachable[rows]
+    up_kw, down_kw = np.empty(lost.size), np.empty(lost.size)
     _up_down(
-        columns.battery_kw,
-        columns.meter_kw,
-        columns.stored_kwh,
-        columns.capacity_kwh,
-        columns.charge_limit_kw,
-        columns.discharge_limit_kw,
-        table.reserve_kwh,
-        table.charge_efficiency_ratio,
-        table.discharge_efficiency_ratio,
-        table.import_limit_kw,
-        table.export_limit_kw,
+        columns.battery_kw[rows],
+        columns.meter_kw[rows],
+        columns.stored_kwh[rows],
+        columns.capacity_kwh[rows],
+        columns.charge_limit_kw[rows],
+        columns.discharge_limit_kw[rows],
+        table.reserve_kwh[rows],
+        table.charge_efficiency_ratio[rows],
+        table.discharge_efficiency_ratio[rows],
+        table.import_limit_kw[rows],
+        table.export_limit_kw[rows],
         lasting_us / MICROS_PER_HOUR,
         up_kw,
         down_kw,
     )
-    lost = ~columns.reachable
     up_kw[lost & ~np.isnan(up_kw)] = 0.0
     down_kw[lost & ~np.isnan(down_kw)] = 0.0
     return up_kw, down_kw

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from powerflock.domain.arrays import I32, I64, U8
+from powerflock.domain.arrays import I32, I64, U8, Bools
 from powerflock.domain.registry import Place, SiteTable
 from powerflock.groups.failures import Failures
 
@@ -70,6 +70,13 @@ class Hierarchy:
     def leaves(self) -> int:
         """The number of leaves."""
         return self.leaf_start.size - 1
+
+    def members(self, group: int, partition: int) -> Bools:
+        """(S,) the partition's sites that are in the group."""
+        inside: Bools = np.zeros(self.leaves, np.bool_)
+        inside[np.searchsorted(self.leaf_start, np.flatnonzero(self.leaf_groups == group), side="right") - 1] = True
+        found: Bools = inside[self.rows_of_site[partition][:, 0]]
+        return found
 
     def grow(self, tables: Sequence[SiteTable]) -> Hierarchy:
         """The groups after an enrolment: groups and cells known so far keep their ids, new ones follow them."""

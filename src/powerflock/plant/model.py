@@ -15,6 +15,7 @@ from powerflock.market.account import Settlement
 from powerflock.market.bids import Bid, dispatched_mw
 from powerflock.market.programme import Programme
 from powerflock.plant.policies import PolicyBatch
+from powerflock.twins.commanded import Commanded
 from powerflock.twins.estimate import EstimateSettings, SiteColumns
 
 Promise: TypeAlias = Literal["firm", "expected"]
@@ -70,8 +71,9 @@ class Turn:
     """One turn: `columns` and `commands` by partition, the `groups`' sums, the award in force and the bid that stands.
 
     `firm` is what of the groups' capacity is left after the largest failure. `policies` are those that became ready,
-    with their partitions. `target_kw` is the portfolio's net power asked for now (passive), None without an award. When
-    an interval began, `began` is its award and `settled` what came before.
+    with their partitions. `commanded` is what the sites had been told and had confirmed before, by partition.
+    `target_kw` is the portfolio's net power asked for now (passive), None without an award. When an interval began,
+    `began` is its award and `settled` what came before.
     """
 
     now_us: int
@@ -79,6 +81,7 @@ class Turn:
     groups: GroupTable
     firm: FirmCapacity
     columns: tuple[SiteColumns, ...]
+    commanded: tuple[Commanded, ...]
     commands: tuple[Records, ...]
     award: Award
     bid: Bid | None

@@ -22,6 +22,7 @@ from powerflock.plant.outlook import Outlook
 from powerflock.plant.planner import Planner
 from powerflock.plant.shard import SiteShard
 from powerflock.twins.apply import StepReport
+from powerflock.twins.commanded import commanded
 
 
 class Ring:
@@ -101,12 +102,14 @@ class Ring:
         looks = [member.look(opened, now_us) for member in self.members]
         decided = self.coordinator.decide(opened, [report for report, _ in looks], now_us)
         commands = tuple(member.follow(decided.order, now_us) for member in self.members)
+        patience_us = self.settings.estimate.report_period_us
         return Turn(
             now_us=now_us,
             interval=opened.interval,
             groups=decided.groups,
             firm=decided.firm,
             columns=tuple(member.columns for member in self.members),
+            commanded=tuple(commanded(shard.twins, now_us, patience_us) for shard in self.shards),
             commands=commands,
             award=decided.award,
             bid=decided.bid,

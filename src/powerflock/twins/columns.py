@@ -13,6 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64, I64, Bools, Records
 from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
@@ -20,6 +21,8 @@ from powerflock.domain.registry import SiteTable
 
 NEVER = -1
 """The watermark of a device that has not reported."""
+ANSWER_APPLIED = 1
+"""`answer` of an edge that holds the command; 2 is refused, 3 expired, 0 none yet."""
 
 DEVICE = np.dtype(
     [
@@ -130,10 +133,27 @@ def enrol(shard: Shard, table: SiteTable) -> None:
 
 def applied_kw(sites: Records) -> F64:
     """(S,) the setpoint that each edge last confirmed to hold; NaN where it confirmed none of the last two."""
-    newest = (sites["answered_seq"] == sites["desired_seq"]) & (sites["desired_seq"] >= 0)
-    before = (sites["answered_seq"] == sites["previous_seq"]) & (sites["previous_seq"] >= 0)
-    held = np.where(newest, sites["desired_kw"], np.where(before, sites["previous_kw"], np.nan))
-    return np.where(sites["answer"] == ANSWER_APPLIED, held, np.nan).astype(np.float64)
+    held = np.empty(sites.size)
+    _all_held(np.ascontiguousarray(sites), held)
+    return held
+
+
+@kernel
+def held_kw(sites: Records, row: int) -> float:
+    """The setpoint that the edge of the site in `row` last confirmed to hold; NaN if none of the last two."""
+    site = sites[row]
+    if site.answer == ANSWER_APPLIED and site.answered_seq >= 0:
+        if site.answered_seq == site.desired_seq:
+            return float(site.desired_kw)
+        if site.answered_seq == site.previous_seq:
+            return float(site.previous_kw)
+    return np.nan
+
+
+@kernel
+def _all_held(sites: Records, held: F64) -> None:
+    for row in range(sites.size):
+        held[row] = held_kw(sites, row)
 
 
 def unconfirmed(sites: Records, now_us: int, patience_us: int) -> Bools:
@@ -148,7 +168,3 @@ def power_of(shard: Shard, kind: DeviceKind) -> F64:
     site: I64 = shard.table.device_site[devices].astype(np.int64)
     power = shard.devices["power_kw"][devices].astype(np.float64)
     return np.asarray(np.bincount(site, power, minlength=shard.table.sites), np.float64)
-
-
-ANSWER_APPLIED = 1
-"""`answer` of an edge that holds the command; 2 is refused, 3 expired, 0 none yet."""

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F32, F64, I32, U8, Bools, Records
+from powerflock.domain.arrays import F32, F64, I32, I64, U8, Bools, Records
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.domain.columns import DeviceKind
 from powerflock.domain.registry import SiteTable
@@ -118,11 +118,14 @@ def observe(shard: Shard, now_us: int, settings: EstimateSettings) -> SiteColumn
     )  # fmt: skip
 
 
-def device_freshness(shard: Shard, now_us: int, settings: EstimateSettings) -> U8:
-    """(D,) the `Freshness` of each device, of every kind."""
-    table, freshness = shard.table, np.empty(shard.table.devices, np.uint8)
+def device_freshness(
+    shard: Shard, now_us: int, settings: EstimateSettings, numbers: slice | I64 = slice(None)
+) -> U8:  # fmt: skip
+    """(N,) the `Freshness` of the devices of these `numbers`, of every kind; all (D,) if none are given."""
+    table, devices = shard.table, shard.devices[numbers]
+    freshness = np.empty(devices.size, np.uint8)
     ages = np.array([settings.stale_after_us, settings.silent_after_us], np.float64)
-    _device_freshness(shard.devices, table.device_kind, table.device_period_s, now_us, ages, freshness)
+    _device_freshness(devices, table.device_kind[numbers], table.device_period_s[numbers], now_us, ages, freshness)
     return freshness
 
 

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from powerflock.api.app import create_app
-from powerflock.api.models import GroupRow, History, SiteDetail, SitePage, State
+from powerflock.api.models import SITE_COLUMNS, GroupDetail, GroupRow, History, SiteDetail, SitePage, State
+from powerflock.api.paging import LastRow, page_token
+from powerflock.api.queries import SitesQuery
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import InvalidInput, LogError
 from tests.fake_view import EVENING, FakeView
@@ -109,6 +111,50 @@ async def test_sites_are_found_by_search_and_freshness(client: httpx.AsyncClient
     assert {row.power_kw for row in silent.sites} == {None}
 
 
+async def test_sites_are_found_by_state_group_and_numbers_and_sorted_by_them(client: httpx.AsyncClient) -> None:
+    query = "command=refused&link=up&reachable=true&group=Bondi&min_power_kw=-1&max_soc_ratio=0.8&sort=-deviation_kw"
+    page = msgspec.json.decode((await client.get(f"/api/v1/sites?{query}")).content, type=SitePage)
+    assert 0 < page.total < 1000
+    assert {(row.command, row.link, row.region) for row in page.sites} == {("refused", "up", "Bondi")}
+    assert all(row.power_kw is not None and row.power_kw >= -1.0 for row in page.sites)
+    assert all(row.soc_ratio is not None and row.soc_ratio <= 0.8 for row in page.sites)
+    known = [row.deviation_kw for row in page.sites if row.deviation_kw is not None]
+    assert known == sorted(known, reverse=True)
+
+
+async def test_pages_go_on_in_the_order_asked_for(client: httpx.AsyncClient) -> None:
+    seen: list[float | None] = []
+    query = {"limit": "400", "sort": "soc_ratio"}
+    while True:
+        page = msgspec.json.decode((await client.get("/api/v1/sites", params=query)).content, type=SitePage)
+        seen += [row.soc_ratio for row in page.sites]
+        if page.next_page_token is None:
+            break
+        query |= {"page_token": page.next_page_token}
+    known = [value for value in seen if value is not None]
+    assert len(seen) == page.total == 1000
+    assert seen == sorted(known) + [None] * (1000 - len(known))
+
+
+def test_every_number_of_a_row_can_be_bounded() -> None:
+    ends = {name for name in SitesQuery.model_fields if name.startswith(("min_", "max_"))}
+    assert ends == {f"{end}_{name}" for end in ("min", "max") for name in SITE_COLUMNS}
+
+
+async def test_one_site_says_what_was_desired_applied_and_reported_and_when(client: httpx.AsyncClient) -> None:
+    detail = msgspec.json.decode((await client.get("/api/v1/sites/home-0042")).content, type=SiteDetail)
+    assert detail.times.desired is not None
+    assert detail.times.metered is not None
+    assert [device.device for device in detail.devices] == ["battery", "solar", "meter"]
+
+
+async def test_one_group_says_how_much_of_it_is_known(client: httpx.AsyncClient) -> None:
+    answer = msgspec.json.decode((await client.get("/api/v1/groups/Bondi")).content, type=GroupDetail)
+    assert answer.now.group == "Bondi"
+    assert answer.coverage_kw.fresh_kw > 0.0
+    assert "nowhere/at/all" in str(problem_of(await client.get("/api/v1/groups/nowhere/at/all"), 404)["detail"])
+
+
 async def test_one_site_says_why(client: httpx.AsyncClient) -> None:
     detail = msgspec.json.decode((await client.get("/api/v1/sites/home-0042")).content, type=SiteDetail)
     assert detail.now.site == "home-0042"
@@ -139,6 +185,13 @@ async def test_the_newest_rows_come_first(client: httpx.AsyncClient, path: str) 
         ("/api/v1/sites?freshness=rotten", "freshness"),
         ("/api/v1/sites?page_token=bogus", "page_token"),
         ("/api/v1/sites?page_token=MTo_", "page_token"),
+        ("/api/v1/sites?sort=colour", "sort"),
+        ("/api/v1/sites?sort=--site", "sort"),
+        ("/api/v1/sites?link=maybe", "link"),
+        ("/api/v1/sites?command=done", "command"),
+        ("/api/v1/sites?min_power_kw=nan", "min_power_kw"),
+        ("/api/v1/sites?min_colour=3", "min_colour"),
+        (f"/api/v1/sites?sort=-power_kw&page_token={page_token('site', LastRow(0.0, 'home-0001'))}", "page_token"),
         ("/api/v1/sites?limits=5", "limits"),
         ("/api/v1/history?minutes=nan", "minutes"),
         ("/api/v1/history?minutes=-1", "minutes"),

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from powerflock.compose.directory import Directory
 from powerflock.compose.site_view import SiteView
+from powerflock.domain.clock import to_rfc3339
 from powerflock.domain.errors import InvalidInput, NotFound
 from tests.unit.plant.small import START_US, TICK_US, Meters, enrolled, homes
 
@@ -23,7 +25,7 @@ def _view(*, planned: bool = True) -> SiteView:
     assert plan is not None
     if not planned:
         ring.shards[0].plan = replace(plan, errors={0: InvalidInput("home 0: net_load_kw", "nan", "must be finite")})
-    return SiteView(ring, turn)
+    return SiteView(ring, turn, Directory(ring.registry))
 
 
 def test_a_home_with_a_plan_hears_what_its_tariff_its_reserve_and_the_fleet_say() -> None:
@@ -42,3 +44,14 @@ def test_a_home_without_a_plan_hears_what_is_wrong_and_what_its_battery_does_ins
 def test_an_unknown_home_is_not_found() -> None:
     with pytest.raises(NotFound, match="nobody"):
         _view().detail("nobody")
+
+
+def test_each_device_says_what_it_reported_and_when() -> None:
+    detail = _view().detail("h0")
+    assert [(device.device, device.kind, device.freshness) for device in detail.devices] == [
+        ("battery", "battery", "fresh"),
+        ("meter", "meter", "fresh"),
+    ]
+    assert {device.reported for device in detail.devices} == {detail.times.metered} == {to_rfc3339(START_US + TICK_US)}
+    assert detail.devices[1].power_kw == detail.now.power_kw
+    assert (detail.now.command, detail.times.desired, detail.times.applied) == ("none", None, None)

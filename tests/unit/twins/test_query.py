@@ -32,8 +32,9 @@ def naive(rows: list[tuple[float, bool]], order: Order, low: float) -> list[str]
         found = [(power, f"s{i}") for i, (power, ok) in enumerate(rows) if ok]
     sign = -1.0 if order.descending else 1.0
     if order.column == BY_SITE:
-        return sorted(site for _, site in found)
-    return [site for _, site in sorted(found, key=lambda row: (math.isnan(row[0]), sign * row[0], row[1]))]
+        return sorted((site for _, site in found), reverse=order.descending)
+    known = sorted((sign * power, site) for power, site in found if not math.isnan(power))
+    return [site for _, site in known] + sorted(site for power, site in found if math.isnan(power))
 
 
 @given(
@@ -42,7 +43,7 @@ def naive(rows: list[tuple[float, bool]], order: Order, low: float) -> list[str]
 def test_all_pages_together_are_the_whole_answer(
     rows: list[tuple[float, bool]], partitions: int, limit: int, descending: bool, column: str, bounded: bool
 ) -> None:
-    parts, order = parts_of(rows, partitions), Order(column, descending=descending and column != BY_SITE)
+    parts, order = parts_of(rows, partitions), Order(column, descending)
     bounds = [Bound("power_kw", -1.0, math.inf)] if bounded else []
     expected = naive(rows, order, -1.0 if bounded else -math.inf)
     met: list[Hit] = []
@@ -69,3 +70,20 @@ def test_search_finds_parts_of_ids_whatever_their_case() -> None:
 def test_an_unknown_column_is_named() -> None:
     with pytest.raises(InvalidInput, match="column is 'colour'; must be one of power_kw"):
         first_page(parts_of([(1.0, True)], 1), [], Order("colour"), 5)
+
+
+@pytest.mark.parametrize("order", [Order(), Order(BY_SITE, descending=True), Order("power_kw")])
+def test_a_page_goes_on_after_a_site_that_is_gone_from_the_answer(order: Order) -> None:
+    rows = [(1.0, i != 4) for i in range(9)]
+    page = first_page(parts_of(rows, 2), [], order, 9, Cursor(1.0 if order.column != BY_SITE else 0.0, "s4"))
+    later = [f"s{i}" for i in range(5, 9)]
+    assert [hit.site for hit in page.hits] == (["s3", "s2", "s1", "s0"] if order.descending else later)
+    elsewhere = first_page(parts_of(rows, 2), [], order, 9, Cursor(1.0 if order.column != BY_SITE else 0.0, "s4a"))
+    assert [hit.site for hit in elsewhere.hits] == (["s3", "s2", "s1", "s0"] if order.descending else later)
+
+
+def test_a_value_without_bounds_is_still_a_known_one() -> None:
+    page = first_page(
+        parts_of([(math.nan, True), (2.0, True)], 1), [Bound("power_kw", -math.inf, math.inf)], Order(), 5
+    )
+    assert [hit.site for hit in page.hits] == ["s1"]

@@ -26,15 +26,27 @@ export interface History {
   time_us: number[]; target_mw: Num[]; delivered_mw: Num[]; up_mw: Num[]; down_mw: Num[];
   soc_ratio: Num[]; coverage_ratio: Num[]; spot_per_mwh: Num[];
 }
+export type Link = "unknown" | "up" | "down";
+export type Command = "none" | "waiting" | "unconfirmed" | "applied" | "refused" | "expired";
 export interface SiteRow {
-  site: string; feeder: string; region: string; freshness: Freshness; age_s: Num;
-  power_kw: Num; battery_kw: Num; solar_kw: Num; load_kw: Num; soc_ratio: Num; up_kw: Num; down_kw: Num;
+  site: string; feeder: string; region: string; freshness: Freshness; link: Link; reachable: boolean; command: Command;
+  age_s: Num; power_kw: Num; battery_kw: Num; solar_kw: Num; load_kw: Num; soc_ratio: Num; up_kw: Num; down_kw: Num;
+  desired_kw: Num; applied_kw: Num; deviation_kw: Num; unapplied_kw: Num;
+}
+export interface SitesQuery {
+  limit: number; page_token: string | null; sort: string; search: string;
+  freshness?: Freshness; link?: Link; command?: Command;
+}
+export interface SiteTimes { desired: string | null; expires: string | null; applied: string | null; metered: string | null }
+export interface DeviceRow {
+  device: string; kind: string; freshness: Freshness; reported: string | null; power_kw: Num; energy_kwh: Num;
 }
 export interface SitePage { sites: SiteRow[]; total: number; next_page_token: string | null }
 export interface SiteDetail {
   now: SiteRow; stored_kwh: Num; capacity_kwh: Num; reserve_ratio: Num;
   tariff: string; import_per_kwh: Num; export_per_kwh: Num;
-  setpoint_kw: Num; setpoint_price_per_kwh: Num; setpoint_expires: string | null; why: string[];
+  setpoint_kw: Num; setpoint_price_per_kwh: Num; setpoint_expires: string | null;
+  times: SiteTimes; devices: DeviceRow[]; why: string[];
 }
 export interface GroupRow {
   group: string; parent: string | null; level: number; sites: number;
@@ -64,6 +76,5 @@ export const api = {
   groups: () => get<GroupRow[]>("/groups"),
   accounts: (limit: number) => get<AccountRow[]>("/accounts", { limit }),
   site: (site: string) => get<SiteDetail>(`/sites/${encodeURIComponent(site)}`),
-  sites: (limit: number, page_token: string | null, freshness: Freshness | null, search: string) =>
-    get<SitePage>("/sites", { limit, page_token, freshness, search }),
+  sites: (query: SitesQuery) => get<SitePage>("/sites", { ...query }),
 };
