@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from powerflock.api.alarm_models import AcknowledgeBody, AlarmRow
 from powerflock.api.models import (
     AccountRow,
     BidRow,
@@ -24,7 +25,10 @@ from powerflock.domain.site import SiteSpec
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-SHOWN = (State, History, SitePage, SiteDetail, GroupRow, BidRow, AccountRow, EnrolResult, Health, Problem, SiteSpec)
+SHOWN = (
+    State, History, SitePage, SiteDetail, GroupRow, BidRow, AccountRow, EnrolResult, Health, Problem, SiteSpec,
+    AlarmRow, AcknowledgeBody,
+)  # fmt: skip
 _REF = "#/components/schemas/{name}"
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from powerflock.alarms import Alarm, AlarmSettings
+from powerflock.autobidder import alarm_desk
+from powerflock.autobidder.alarm_desk import AlarmDesk
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.domain.batches import decode, encode
@@ -48,12 +51,16 @@ class Counts:
 class Runner:
     """One owner of all partitions. Every method may be called from any thread."""
 
-    def __init__(self, log: Log, make_ring: Callable[[int], Ring], snapshots: Snapshots | None) -> None:
+    def __init__(
+        self, log: Log, make_ring: Callable[[int], Ring], snapshots: Snapshots | None,
+        alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
+    ) -> None:  # fmt: skip
         """Claim the plant (fencing any other owner); `make_ring` gets the epoch."""
         self._log, self._snapshots = log, snapshots
         self._claim = log.claim(GROUP, "runner")
         self.ring = make_ring(self._claim.epoch)
         self._lock = threading.Lock()
+        self.alarms = AlarmDesk(alarms, self.ring.registry.partitions)
         self.counts = Counts()
         self.settled: list[Settlement] = []
         self.awards: list[IntervalBegan] = []
@@ -75,6 +82,7 @@ class Runner:
             found = recover(self._log, self.ring, self._snapshots, self.first_seq)
             self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
             self.rows.extend(found.rows)
+            self.alarms.recover(self._log)
             for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
 
@@ -97,6 +105,15 @@ class Runner:
                     self.ring.enrolled(partition, self.first_seq)
             return Outcome.of(applied, reasons)
 
+    def acknowledge(self, alarm_id: str, who: str, now_us: int) -> Alarm:
+        """`who` has seen the alarm: durable, then in the book. `NotFound` for an alarm that is not in it."""
+        with self._lock:
+            change = self.alarms.acknowledged(alarm_id, who, now_us)
+            entry = alarm_desk.TOPIC, 0, msgspec.msgpack.encode(change)
+            self._log.transact([*self.alarms.entries(), entry], claim=self._claim)
+            self.alarms.adopt(change)
+            return change.acknowledged[0]
+
     def tick(self, now_us: int) -> Turn:
         """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
         with self._lock:
@@ -106,8 +123,10 @@ class Runner:
             if turn.began is not None:
                 self._owed.append(self._event(turn, now_us))
             self._policies_owed |= dict(turn.policies)
+            self.alarms.look(turn, self.ring.shards)
             row = row_of(turn)
             self._write(turn, row)
+            self.alarms.written()
             self.ring.told(turn.commands)
             for event in self._owed:
                 self._remember(event)
@@ -139,6 +158,7 @@ class Runner:
             shards = enumerate(self.ring.shards)
             entries += [("accounts", partition, encode(shard.accounts)) for partition, shard in shards]
         entries += [("policies", part, msgspec.msgpack.encode(made)) for part, made in self._policies_owed.items()]
+        entries += self.alarms.entries()
         entries.append(("plant", 0, msgspec.msgpack.encode(row)))
         commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
         self._log.transact(entries, commits, self._claim)
@@ -177,6 +197,7 @@ class Runner:
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
             self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
+        self._trim_to(alarm_desk.TOPIC, 0, alarm_desk.KEPT)
 
     def _trim_to(self, topic: str, partition: int, kept: int) -> None:
         self._log.trim(topic, partition, max(self._log.end(topic, partition) - kept, 0))

@@ -27,7 +27,7 @@ from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import PlantFiles, SnapshotFiles
 from powerflock.compose.homes_process import HomesProcess
-from powerflock.compose.parts import CORES, import_prices, ring_settings
+from powerflock.compose.parts import CORES, alarm_settings, import_prices, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
@@ -142,7 +142,8 @@ class LivePlant:
         def ring(epoch: int) -> Ring:
             return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)
 
-        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots))
+        alarms = alarm_settings(self._settings, self._settings.plant.speed)
+        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots), alarms)
         runner.recover()
         now = self._clockwork.clock.now_us()
         import_prices(outlook, self._prices.week_before(now), now)

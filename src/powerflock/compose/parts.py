@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
+from powerflock.alarms import AlarmSettings, ScanSettings
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.forecast.history import DAYS, SLOT_US
@@ -18,6 +20,7 @@ from powerflock.sim.profiles import Profiles
 from powerflock.twins.estimate import EstimateSettings
 
 CORES = 2
+_TURNS_TO_RESPOND = 3
 
 
 def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us: int | None = None) -> RingSettings:
@@ -37,6 +40,26 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
         feeder_export_limit_kw=_limit(settings.network.feeder_export_limit_kw),
         estimate=estimate,
         programme=check_programme(Programme(given.kind, kept, given.loss_factor_ratio, given.owner_share_ratio)),
+    )
+
+
+def alarm_settings(settings: Settings, speed: float = 1.0) -> AlarmSettings:
+    """The alarms' bounds out of the user's; what is about contact is wall time, `speed` plant seconds each.
+
+    Commands and meters take wall time too: where the plant's clock runs faster, a response is awaited for a few turns
+    at least, and a deviation is given that much more energy.
+    """
+    given, wall, rules = settings.alarms, MICROS_PER_S * speed, AlarmSettings()
+    return replace(
+        rules,
+        scan=ScanSettings(least_sites=given.least_sites, least_ratio=given.least_ratio),
+        settle_us=round(given.settle_s * wall),
+        clear_us=round(given.clear_s * wall),
+        usual_us=round(given.usual_after_s * wall),
+        return_us=round(given.return_s * wall),
+        keep_us=round(given.keep_days * MICROS_PER_DAY),
+        respond_us=max(rules.respond_us, round(_TURNS_TO_RESPOND * settings.plant.tick_s * wall)),
+        drift_kwh=rules.drift_kwh * max(speed, 1.0),
     )
 
 

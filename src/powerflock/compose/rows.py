@@ -8,10 +8,19 @@ from powerflock.api import models
 from powerflock.autobidder.records import IntervalBegan, known
 from powerflock.autobidder.runner import Counts
 from powerflock.domain.clock import to_rfc3339
-from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.firm import NONE, FirmCapacity
+from powerflock.groups.hierarchy import Hierarchy, Level
 from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import dispatched_mw
+
+LEVELS: dict[Level, models.LevelName] = {
+    Level.PORTFOLIO: "portfolio", Level.REGION: "region", Level.AREA: "area", Level.FEEDER: "feeder", Level.SET: "set",
+}  # fmt: skip
+_GROUP_NUMBERS = (
+    "power_kw", "std_kw", "stored_kwh", "capacity_kwh", "up_kw", "down_kw", "up_h", "down_h", "raise_kw", "lower_kw",
+    "coverage_kw_ratio",
+)  # fmt: skip
 
 
 def coverage(groups: GroupTable, group: int) -> models.Coverage:
@@ -22,24 +31,37 @@ def coverage(groups: GroupTable, group: int) -> models.Coverage:
     )  # fmt: skip
 
 
-def group_rows(hierarchy: Hierarchy, groups: GroupTable) -> list[models.GroupRow]:
-    """All groups that the table knows, parents first."""
+def group_rows(hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity) -> list[models.GroupRow]:
+    """All groups that the table knows, each followed by those within it; sets come last."""
+    columns = {name: getattr(groups, name).tolist() for name in _GROUP_NUMBERS}
     return [
         models.GroupRow(
-            hierarchy.names[group],
-            hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
-            int(hierarchy.level[group]),
-            int(groups.sites[group]),
-            known(float(groups.power_kw[group])),
-            known(float(groups.std_kw[group])),
-            known(float(groups.stored_kwh[group])),
-            float(groups.capacity_kwh[group]),
-            float(groups.up_kw[group]),
-            float(groups.down_kw[group]),
-            coverage(groups, group),
+            group=hierarchy.names[group],
+            parent=hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
+            level=LEVELS[Level(int(hierarchy.level[group]))],
+            depth=int(hierarchy.depth[group]),
+            sites=int(groups.sites[group]),
+            unreachable=int(groups.unreachable[group]),
+            firm_up_kw=float(firm.up_kw[group]),
+            firm_down_kw=float(firm.down_kw[group]),
+            worst_failure=firm.names[firm.worst[group]] if firm.worst[group] != NONE else None,
+            coverage=coverage(groups, group),
+            **{name: known(column[group]) for name, column in columns.items()},
         )
-        for group in range(groups.sites.size)
+        for group in _in_order(hierarchy, groups.sites.size)
     ]
+
+
+def _in_order(hierarchy: Hierarchy, count: int) -> list[int]:
+    """The ids of the first `count` groups, depth first."""
+    within: dict[int, list[int]] = {}
+    for group, parent in enumerate(hierarchy.parent[:count].tolist()):
+        within.setdefault(parent, []).append(group)
+    order, ahead = [], within.get(-1, [])[::-1]
+    while ahead:
+        order.append(group := ahead.pop())
+        ahead += within.get(group, [])[::-1]
+    return order
 
 
 def bid_row(event: IntervalBegan, length_us: int) -> models.BidRow:

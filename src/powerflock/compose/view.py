@@ -12,11 +12,14 @@ from itertools import islice
 
 import numpy as np
 
+from powerflock.alarms import AlarmBook
 from powerflock.api import models
+from powerflock.api.alarm_models import AlarmRow
 from powerflock.api.paging import page_token as token_after
 from powerflock.api.paging import site_before
 from powerflock.autobidder.records import PlantRow, known
 from powerflock.autobidder.runner import Runner
+from powerflock.compose.alarm_view import alarm_counts, alarm_metrics, alarm_row, alarm_rows
 from powerflock.compose.rows import account_row, bid_row, coverage, group_rows, prometheus
 from powerflock.compose.site_view import SiteView
 from powerflock.domain.clock import MICROS_PER_S, Clock, to_rfc3339
@@ -89,6 +92,7 @@ class LiveView:
             price=models.Price(row.spot_per_mwh, turn.clearing.price_per_kwh if turn and turn.clearing else None),
             bid=self._bid(turn),
             account=self._account(),
+            alarms=alarm_counts(self._book()),
             ring=models.Ring(
                 self.vitals.readings_per_s, self.vitals.tick_ms, self.vitals.plan_ms, self.vitals.log_entries,
                 to_rfc3339(self.vitals.started_us),
@@ -137,7 +141,17 @@ class LiveView:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             return []
-        return group_rows(self.runner.ring.hierarchy, self.turn.groups)
+        return group_rows(self.runner.ring.hierarchy, self.turn.groups, self.turn.firm)
+
+    def alarms(self) -> Sequence[AlarmRow]:
+        """See `AlarmView`."""
+        return alarm_rows(self._book(), self.runner.ring.registry) if self.runner is not None else []
+
+    def acknowledge(self, alarm: str, by: str) -> AlarmRow:
+        """See `AlarmView`."""
+        if self.runner is None:
+            raise InvalidInput("plant", self._phase(), "is not ready to hear of alarms", "Try again in a few seconds.")
+        return alarm_row(self.runner.acknowledge(alarm, by, self._clock.now_us()), self.runner.ring.registry)
 
     def bids(self, limit: int) -> Sequence[models.BidRow]:
         """See `PlantView`."""
@@ -174,7 +188,11 @@ class LiveView:
     def metrics(self) -> str:
         """See `PlantView`."""
         counts = self.runner.counts if self.runner is not None else None
-        return prometheus(self.state(), counts, self.vitals.commands_issued, self.vitals.command_acks)
+        own = prometheus(self.state(), counts, self.vitals.commands_issued, self.vitals.command_acks)
+        return own + alarm_metrics(self._book())
+
+    def _book(self) -> AlarmBook:
+        return self.runner.alarms.book if self.runner is not None else AlarmBook()
 
     def _phase(self) -> models.Phase:
         if self.runner is None:
