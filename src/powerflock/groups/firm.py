@@ -51,8 +51,8 @@ def firm_curves(pairs: Pairs, table: CurveTable, zero: int = ZERO) -> F64:
 def firm_reach(pairs: Pairs, table: CurveTable, held_kw: F64) -> tuple[F64, F64]:
     """(G,) least and most kW (passive) that each group can still be at after any single failure, at whatever price.
 
-    A class that is lost does `held_kw` (P,), the commands that its sites go on to hold; the others answer to the ends of
-    the grid. Unbounded where no failure takes anything.
+    A class that is lost does `held_kw` (P,), the commands that its sites go on to hold; the others answer to the ends
+    of the grid. Unbounded where no failure takes anything.
     """
     groups, spread = table.sum_kw.shape[0], pairs.spread
     group = pairs.group[spread]

@@ -60,7 +60,7 @@ def offer_next(
 
 
 def held_next(shard: SiteShard, offers_kw: F64) -> F64:
-    """(S, 1) net kW in the next interval of sites that hear nothing more: as told last, or by their offer at price 0."""
+    """(S, 1) net kW in the next interval of sites that hear nothing more: as told last, or as at price 0."""
     told, alone = shard.setpoint_kw[:, None], offers_kw[:, [ZERO]]
     return np.where(np.isnan(told) | np.isnan(alone), alone, told)
 
