@@ -1,8 +1,9 @@
 """How long a question about a million sites takes: filtered, sorted, counted, one page of it, on one core.
 
 Each question is asked of a turn that nobody has asked yet, so that every column it needs is worked out in the time
-measured. Time is that of the one core, so that what else the machine does is left out. The peer is DuckDB on one thread over a table that already has all these columns: the rows of the page and the
-count, two statements. Both give the same sites, which is checked.
+measured. Time is that of the one core, so that what else the machine does is left out. The peer is DuckDB on one thread
+over a table that already has all these columns: the rows of the page and the count, two statements. Both give the same
+sites, which is checked.
 """
 
 from __future__ import annotations

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from powerflock.api import models as m
+from powerflock.api.alarm_models import AlarmCounts, AlarmRow
 from powerflock.api.paging import LastRow, page_start, page_token
 from powerflock.api.queries import SitesQuery
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S, from_rfc3339, to_rfc3339
@@ -89,6 +91,25 @@ def moment(time_us: F64) -> Moment:
     return Moment(target, delivered, up, down, soc, coverage, spot)
 
 
+def book_at(now_us: int) -> dict[str, AlarmRow]:
+    """Two alarms nobody has seen: contact lost with a feeder a while ago and still, and a firmware that recovered."""
+    lost = AlarmRow(
+        "dropout:feeder:Bondi/BO-2", "dropout", "critical", "feeder", "Bondi/BO-2", "active",
+        to_rfc3339(now_us - 240 * MICROS_PER_S), to_rfc3339(now_us), None, None, None, 17, 51, 84.0,
+        ["home-0002", "home-0014", "home-0026"],
+        "Contact lost with 17 of 51 sites (33%) of feeder Bondi/BO-2, against 0.4% elsewhere: 84 kW of battery power "
+        "is affected.",
+    )  # fmt: skip
+    derated = AlarmRow(
+        "derating:firmware:135x50-2", "derating", "warning", "firmware", "135x50-2", "cleared",
+        to_rfc3339(now_us - 7200 * MICROS_PER_S), to_rfc3339(now_us - 1900 * MICROS_PER_S),
+        to_rfc3339(now_us - 1800 * MICROS_PER_S), None, None, 61, 170, 305.0, ["home-0007"],
+        "Batteries report power limits far below their nameplate at medium charge, as they do when hot or cold, at 61 "
+        "of 170 battery sites (36%) of firmware 135x50-2, against 0% elsewhere: 305 kW of battery power is affected.",
+    )  # fmt: skip
+    return {row.id: row for row in (lost, derated)}
+
+
 def _floats(values: F64) -> list[float | None]:
     return cast("list[float | None]", np.round(values, 4).tolist())
 
@@ -133,10 +154,12 @@ class FakeView:
     phase: m.Phase = "running"
     fail: Exception | None = None
     enrolled: dict[str, SiteSpec] = field(default_factory=dict)
+    book: dict[str, AlarmRow] = field(default_factory=dict)
     begun_us: int = 0
 
     def __post_init__(self) -> None:
         self.begun_us = self.now()
+        self.book = book_at(self.begun_us)
 
     def _one(self, now: int) -> dict[str, float]:
         at = moment(np.array([float(now)]))
@@ -172,6 +195,7 @@ class FakeView:
             price=m.Price(at["spot"], max(0.0, at["spot"] / 1000 - 0.03)) if known else m.Price(None, None),
             bid=self._bid(start) if known else None,
             account=self._account(now),
+            alarms=AlarmCounts(critical=1, unacknowledged=sum(row.acknowledged is None for row in self.book.values())),
             ring=m.Ring(
                 3000.0 * self.speed / 60,
                 4.2,
@@ -295,13 +319,13 @@ class FakeView:
 
     def groups(self) -> Sequence[m.GroupRow]:
         at, rows = self._one(self.now()), []
-        tree: list[tuple[str, str | None, int, float]] = [("Portfolio", None, 0, 1.0)]
+        tree: list[tuple[str, str | None, m.LevelName, float]] = [("portfolio", None, "portfolio", 1.0)]
         for region, share in zip(REGIONS, (0.42, 0.36, 0.22), strict=True):
-            tree.append((region, "Portfolio", 1, share))
+            tree.append((region, "portfolio", "region", share))
             tree += [
-                (f"{region[:2].upper()}{region[-5:-3].upper()}-{k}", region, 2, share * (0.19 + 0.04 * k))
-                for k in (1, 2, 3)
+                (f"{region}/{region[:2].upper()}-{k}", region, "feeder", share * (0.19 + 0.04 * k)) for k in (1, 2, 3)
             ]
+        tree.append(("set:trial", None, "set", 0.1))
         for name, parent, level, share in tree:
             sites = round(self.homes * share)
             fresh = round(sites * at["coverage"])
@@ -311,14 +335,24 @@ class FakeView:
                     group=name,
                     parent=parent,
                     level=level,
+                    depth={"region": 1, "feeder": 2}.get(level, 0),
                     sites=sites,
+                    unreachable=sites - fresh,
                     power_kw=-1000 * share * at["delivered"],
                     std_kw=22.0 * share,
                     stored_kwh=1000 * share * at["soc"] * CAPACITY_MWH,
                     capacity_kwh=1000 * share * CAPACITY_MWH,
                     up_kw=1000 * share * at["up"],
                     down_kw=1000 * share * at["down"],
+                    up_h=1.8,
+                    down_h=2.6,
+                    firm_up_kw=740 * share * at["up"],
+                    firm_down_kw=740 * share * at["down"],
+                    worst_failure="provider:northnet",
+                    raise_kw=1100 * share * at["up"],
+                    lower_kw=1100 * share * at["down"],
                     coverage=coverage,
+                    coverage_kw_ratio=fresh / sites,
                 )
             )
         return rows
@@ -330,6 +364,18 @@ class FakeView:
             raise NotFound(message)
         coverage = m.CoverageKw(5.0 * row.coverage.fresh, 5.0 * row.coverage.stale, 0.0, 0.0, row.coverage.ratio)
         return m.GroupDetail(row, coverage, unreachable=0, power_known=row.sites)
+
+    def alarms(self) -> Sequence[AlarmRow]:
+        return list(self.book.values())
+
+    def acknowledge(self, alarm: str, by: str) -> AlarmRow:
+        if alarm not in self.book:
+            message = f"alarm {alarm!r} is not in the book"
+            raise NotFound(message)
+        seen = msgspec.structs.replace(self.book[alarm], acknowledged=to_rfc3339(self.now()), acknowledged_by=by)
+        rest = {key: row for key, row in self.book.items() if key != alarm}
+        self.book = {alarm: seen, **rest} if seen.state == "active" else rest
+        return seen
 
     def bids(self, limit: int) -> Sequence[m.BidRow]:
         start = self.now() // INTERVAL_US * INTERVAL_US

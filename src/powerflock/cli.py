@@ -40,9 +40,13 @@ app = typer.Typer(
 )
 sites_app = typer.Typer(help="The sites of a running plant.", no_args_is_help=True)
 bids_app = typer.Typer(help="The bids of a running plant.", no_args_is_help=True)
+groups_app = typer.Typer(help="The groups of a running plant.", no_args_is_help=True)
+alarms_app = typer.Typer(help="What is wrong at a running plant.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings in use.", no_args_is_help=True)
 app.add_typer(sites_app, name="sites")
 app.add_typer(bids_app, name="bids")
+app.add_typer(groups_app, name="groups")
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
 cli_roles.add_to(app)
@@ -282,6 +286,63 @@ def bids_list(
         return
     table = [row | {"bands": _bands(row.get("bands"))} for row in rows]
     console.print_table(table, title="Bids, MW, + = export to the grid")
+
+
+@groups_app.command("list")
+def groups_list(url: Url = None, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """List groups with what they do, can do, and can promise (kW, + = into the group)."""
+    from powerflock import console, rest
+
+    rows = rest.groups(_plant(url, config))
+    if as_json:
+        console.print_json(rows)
+        return
+    columns = (
+        "group", "level", "sites", "coverage_kw_ratio", "unreachable", "power_kw", "up_kw", "down_kw", "up_h", "down_h",
+        "firm_up_kw", "firm_down_kw", "worst_failure", "raise_kw", "lower_kw",
+    )  # fmt: skip
+    console.print_table([{name: row.get(name) for name in columns} for row in rows], title="Groups, kW")
+
+
+@alarms_app.command("list")
+def alarms_list(url: Url = None, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """List what is wrong, one line for each cause: true now first, the gravest and newest first."""
+    from powerflock import console, rest
+
+    rows = rest.alarms(_plant(url, config))
+    if as_json:
+        console.print_json(rows)
+        return
+    columns = ("severity", "state", "since", "acknowledged_by", "id", "sentence")
+    console.print_table([{name: row.get(name) for name in columns} for row in rows], title="Alarms")
+
+
+@alarms_app.command("acknowledge")
+def alarms_acknowledge(
+    alarm: Annotated[str, typer.Argument(help="The alarm's id, as `alarms list` shows it.", show_default=False)],
+    by: Annotated[str, typer.Option("--by", help="Who has seen it.", show_default=False)],
+    enrol_key_file: Annotated[
+        Path | None, typer.Option(help="File with the plant's enrol key [default: in its data folder].")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Say who has seen an alarm. A cleared one leaves the list."""
+    file = enrol_key_file or _load(config).settings.plant.data_dir / "enrol.key"
+    from powerflock import console, rest
+
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "--enrol-key-file", str(file), "cannot be read", "Give the file enrol.key of the plant's data folder."
+        ) from error
+    row = rest.acknowledge(_plant(url, config), alarm=alarm, by=by, key=key)
+    if as_json:
+        console.print_json(row)
+    else:
+        sys.stdout.write(f"{row.get('id')} acknowledged by {row.get('acknowledged_by')}\n")
 
 
 @config_app.command("show")

@@ -1,4 +1,4 @@
-"""Reading a running plant's REST API from the command line, with the standard library alone.
+"""A running plant's REST API from the command line, with the standard library alone.
 
 Invariants: a plant that does not answer is `Unreachable`; a refusal keeps the plant's own words. Must not know how the
 plant makes its answers: it reads JSON objects and hands them on.
@@ -34,7 +34,7 @@ def sites(plant: str, *, limit: int, **wanted: object) -> list[Object]:
     rows: list[Object] = []
     token: object = None
     while len(rows) < limit:
-        page = _get(plant, "/api/v1/sites", {**wanted, "limit": min(PAGE, limit - len(rows)), "page_token": token})
+        page = _ask(plant, "/api/v1/sites", {**wanted, "limit": min(PAGE, limit - len(rows)), "page_token": token})
         rows += _objects(page, "sites")
         token = page.get("next_page_token") if isinstance(page, dict) else None
         if token is None:
@@ -54,7 +54,7 @@ class Site(NamedTuple):
 
 def site(plant: str, site: str) -> Site:
     """One site whole. Errors as `sites`."""
-    whole = _get(plant, f"/api/v1/sites/{quote(site, safe='')}", {})
+    whole = _ask(plant, f"/api/v1/sites/{quote(site, safe='')}", {})
     now, times, why = (whole.get(name) if isinstance(whole, dict) else None for name in ("now", "times", "why"))
     if not (isinstance(whole, dict) and isinstance(now, dict) and isinstance(times, dict) and isinstance(why, list)):
         raise Unreachable(f"What answers at {plant} is not a plant: it says nothing of a site. Give the right --url.")
@@ -63,14 +63,35 @@ def site(plant: str, site: str) -> Site:
 
 def bids(plant: str, *, limit: int) -> list[Object]:
     """At most `limit` bids, newest first; generation-positive MW. Errors as `sites`."""
-    return _objects(_get(plant, "/api/v1/bids", {"limit": limit}), "bids")
+    return _objects(_ask(plant, "/api/v1/bids", {"limit": limit}), "bids")
 
 
-def _get(plant: str, path: str, query: dict[str, object]) -> object:
+def groups(plant: str) -> list[Object]:
+    """Every group, those within it after it; passive kW. Errors as `sites`."""
+    return _objects(_ask(plant, "/api/v1/groups", {}), "groups")
+
+
+def alarms(plant: str) -> list[Object]:
+    """The book of alarms: true ones first, the gravest and newest first among them. Errors as `sites`."""
+    return _objects(_ask(plant, "/api/v1/alarms", {}), "alarms")
+
+
+def acknowledge(plant: str, *, alarm: str, by: str, key: str) -> Object:
+    """The alarm after `by` has seen it; `key` is the plant's enrolment key. Errors as `sites`."""
+    path = f"/api/v1/alarms/{quote(alarm, safe='')}/acknowledge"
+    return _objects([_ask(plant, path, {}, body={"by": by}, key=key)], "alarms")[0]
+
+
+def _ask(plant: str, path: str, query: dict[str, object], *, body: object = None, key: str = "") -> object:
+    """What the plant answers; a `body` is posted, with the `key`."""
     if urlsplit(plant).scheme not in {"http", "https"}:
         raise InvalidInput("--url", plant, "must be an http or https address", "For example http://127.0.0.1:8740.")
     given = {key: value for key, value in query.items() if value is not None}
-    request = Request(f"{plant.rstrip('/')}{path}?{urlencode(given)}", headers={"Accept": "application/json"})  # noqa: S310 - the scheme is checked above
+    url = f"{plant.rstrip('/')}{path}" + (f"?{urlencode(given)}" if given else "")
+    request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - the scheme is checked above
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Authorization", f"Bearer {key}")
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
             return json.loads(answer.read())

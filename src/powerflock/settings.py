@@ -261,6 +261,36 @@ class EstimateSettings(Section):
         return (self.silent_after_s,) * 3 + (self.silent_after_s * self.slow_factor,) * 2
 
 
+class AlarmSettings(Section):
+    """When sites out of contact are a matter for the control room; docs/alarms.md has the rules."""
+
+    least_sites: int = Field(default=5, ge=1, le=1_000_000, description="Fewest affected sites that make an alarm.")
+    least_ratio: float = Field(
+        default=0.05, gt=0.0, le=1.0, description="Smallest share of a group's sites that makes an alarm."
+    )
+    settle_s: float = Field(
+        default=120.0, ge=0.0, le=86_400.0, description="Wall seconds after a start in which no lost contact is told."
+    )
+    clear_s: float = Field(
+        default=60.0,
+        ge=0.0,
+        le=86_400.0,
+        description="Wall seconds until an alarm that is no longer true clears.",
+    )
+    usual_after_s: float = Field(
+        default=43_200.0,
+        gt=0.0,
+        le=31_536_000.0,
+        description="Wall seconds until a site's silence is nothing new.",
+    )
+    return_s: float = Field(
+        default=600.0, gt=0.0, le=86_400.0, description="Wall seconds of contact until losing it again is news."
+    )
+    keep_days: float = Field(
+        default=7.0, gt=0.0, le=365.0, description="Days of plant time that a cleared alarm waits to be acknowledged."
+    )
+
+
 class Settings(BaseSettings):
     """All sections. Build it with `load`, which knows where each value came from."""
 
@@ -280,6 +310,7 @@ class Settings(BaseSettings):
     market: MarketSettings = MarketSettings()
     programme: ProgrammeSettings = ProgrammeSettings()
     estimate: EstimateSettings = EstimateSettings()
+    alarms: AlarmSettings = AlarmSettings()
 
     @classmethod
     def settings_customise_sources(

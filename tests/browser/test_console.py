@@ -177,3 +177,43 @@ def test_sites_are_sorted_by_the_head_that_is_clicked(browser: Browser, serve: C
     expect(sites.locator("tbody tr").first).to_contain_text("refused")
     watch.check()
     page.close()
+
+
+def test_an_alarm_is_one_sentence_and_acknowledged_with_name_and_key(
+    browser: Browser, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    expect(page.get_by_test_id("alarms")).to_contain_text(re.compile(r"Critical\s*alarm"))
+    alarms = page.get_by_role("region", name="Alarms")
+    lost, derated = alarms.get_by_role("listitem").all()
+    expect(lost).to_contain_text("Contact lost with 17 of 51 sites")
+    expect(derated).to_contain_text("cleared")
+    lost.get_by_role("button", name="home-0014").click()
+    expect(page.get_by_role("dialog")).to_contain_text("home-0014")
+    page.keyboard.press("Escape")
+    lost.get_by_role("button", name="Acknowledge").click()
+    lost.get_by_label("Your name").fill("Ana")
+    lost.get_by_label("Plant key").fill("guess")
+    lost.get_by_role("button", name="Acknowledge").click()
+    expect(lost.get_by_role("alert")).to_contain_text("this plant's key")
+    assert [text for text in watch.complaints if "401" not in text] == [], "the browser itself notes the refusal"
+    watch.complaints.clear()
+    lost.get_by_label("Plant key").fill("fake-enrol-key")
+    lost.get_by_role("button", name="Acknowledge").click()
+    expect(lost).to_contain_text("Seen by Ana")
+    derated.get_by_role("button", name="Acknowledge").click()
+    expect(alarms.get_by_role("listitem")).to_have_count(1)
+    checks.shoot(page, tmp_path, "console-alarm")
+    watch.check()
+    page.close()
+
+
+def test_groups_say_what_is_firm_and_what_costs_most(browser: Browser, serve: Callable[..., Server]) -> None:
+    server = serve()
+    page, watch = checks.open_console(browser, server.origin, 1440, 900)
+    groups = page.get_by_role("region", name="Groups")
+    for words in ("Firm up", "Costs most if lost", "provider northnet", "out of reach", "set trial"):
+        expect(groups).to_contain_text(words)
+    watch.check()
+    page.close()

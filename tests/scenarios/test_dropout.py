@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from powerflock.alarms import Alarm
 from powerflock.compose.virtual import _virtual_plant
 from powerflock.domain.arrays import Bools
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
@@ -16,6 +17,7 @@ from powerflock.sim import homes, prices
 from tests.unit.sim.simulated import START_US
 
 HOMES, SEED, MINUTE_US = 200, 4, 60_000_000
+REGION = "dropout:region:west"
 LOST_US, BACK_US = START_US + 2 * MICROS_PER_HOUR, START_US + 3 * MICROS_PER_HOUR
 
 
@@ -26,6 +28,7 @@ def test_when_a_third_of_a_region_drops_out_coverage_capacity_and_bids_shrink_at
     lost: Bools = np.zeros(HOMES, np.bool_)
     lost[west[: round(0.3 * west.size)]] = True
     turns: dict[int, Turn] = {}
+    told: dict[int, list[Alarm]] = {}
     with ThreadPoolExecutor(2) as pool:
         simulation, runner = _virtual_plant(Settings(), fleet, series, SEED, START_US, None, pool)
         simulation.link_lost = lambda now_us: lost if LOST_US <= now_us < BACK_US else np.zeros_like(lost)
@@ -33,11 +36,13 @@ def test_when_a_third_of_a_region_drops_out_coverage_capacity_and_bids_shrink_at
 
         def kept(now_us: int) -> Turn:
             turns[now_us] = tick(now_us)
+            told[now_us] = runner.alarms.book.in_order()
             return turns[now_us]
 
         runner.tick = kept  # type: ignore[method-assign]
         end_us = BACK_US + 10 * MINUTE_US
         simulation.run(START_US, end_us, end_us, 10 * MICROS_PER_HOUR, lambda _: None)
+    check_alarms(told, gone=int(lost.sum()))
     before, after, back = turns[LOST_US - MINUTE_US], turns[LOST_US], turns[end_us]
     region = runner.ring.hierarchy.id_of["west"]
     gone = int(lost.sum())
@@ -51,3 +56,15 @@ def test_when_a_third_of_a_region_drops_out_coverage_capacity_and_bids_shrink_at
     assert before.bid is not None
     assert after.bid is not None
     assert sum(after.bid.quantity_mw) < 0.99 * sum(before.bid.quantity_mw)
+
+
+def check_alarms(told: dict[int, list[Alarm]], gone: int) -> None:
+    """One alarm, that of the region, from the turn at which the link was lost until a minute after it was back."""
+    for now_us, alarms in told.items():
+        active = [alarm for alarm in alarms if alarm.state == "active"]
+        assert [alarm.id for alarm in active] == [REGION] * (LOST_US <= now_us < BACK_US), now_us
+    (alarm,) = told[LOST_US]
+    assert (alarm.since_us, alarm.sites, alarm.severity) == (LOST_US, gone, "critical")
+    assert "of region west" in alarm.sentence
+    (over,) = told[max(told)]
+    assert (over.state, over.id, over.acknowledged_us) == ("cleared", REGION, None)

@@ -67,7 +67,7 @@ def test_help_answers_at_once_and_needs_nothing_heavy() -> None:
 def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("up", "fleet", "simulate", "sites", "bids", "config", "doctor", "version"):
+    for name in ("up", "fleet", "simulate", "sites", "bids", "groups", "alarms", "config", "doctor", "version"):
         assert f"\n  {name} " in shown
     assert "130 interrupted" in shown
 

@@ -6,12 +6,15 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import parse_qs, urlsplit
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
 from powerflock import cli, rest
 from powerflock.domain.errors import InvalidInput, PowerflockError
+
+ALARM = "dropout:feeder:west/F1"
 
 
 class Plant(BaseHTTPRequestHandler):
@@ -36,6 +39,10 @@ class Plant(BaseHTTPRequestHandler):
             self.answer(200, known if url.path.endswith("/a") else {"now": now})
         elif query.get("command") == "refused":
             self.answer(200, {"sites": [{"site": url.query}], "total": 1, "next_page_token": None})
+        elif url.path == "/api/v1/groups":
+            self.answer(200, [{"group": "portfolio", "firm_up_kw": 3.25, "worst_failure": "provider:northnet"}])
+        elif url.path == "/api/v1/alarms":
+            self.answer(200, [{"id": ALARM, "severity": "critical", "sentence": "Contact lost."}])
         elif url.path == "/api/v1/bids":
             bands = [{"price_per_mwh": 300.0, "quantity_mw": 0.25}]
             self.answer(200, [{"interval_start": "2025-01-01T00:00:00Z", "bands": bands, "award_mw": None}])
@@ -45,6 +52,15 @@ class Plant(BaseHTTPRequestHandler):
             token = str(start + count) if start + count < 3 else None
             rows = [{"site": name, "power_kw": 1.5, "soc_ratio": None} for name in names]
             self.answer(200, {"sites": rows, "total": 3, "next_page_token": token})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.headers["authorization"] != "Bearer secret":
+            self.answer(401, {"detail": "this needs the key"})
+        elif self.path == f"/api/v1/alarms/{quote(ALARM, safe='')}/acknowledge":
+            self.answer(200, {"id": ALARM, "acknowledged_by": body["by"]})
+        else:
+            self.answer(404, {"detail": "not in the book"})
 
     def answer(self, status: int, body: object, raw: bytes | None = None) -> None:
         self.send_response(status)
@@ -145,3 +161,24 @@ def test_one_site_is_shown_with_its_devices_and_why(plant: str, capsys: pytest.C
 def test_an_answer_without_a_site_is_no_plants(plant: str) -> None:
     with pytest.raises(rest.Unreachable, match="says nothing of a site"):
         rest.site(plant, "b")
+
+
+def test_groups_and_alarms_are_shown_too(plant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["groups", "list", "--url", plant]) == 0
+    assert "provider:northnet" in capsys.readouterr().out
+    assert cli.run(["alarms", "list", "--url", plant]) == 0
+    assert "Contact lost." in capsys.readouterr().out
+    assert cli.run(["alarms", "list", "--url", plant, "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == [ALARM]
+
+
+def test_who_has_the_key_acknowledges(plant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "enrol.key"
+    asked = ["alarms", "acknowledge", ALARM, "--by", "Ana", "--url", plant, "--enrol-key-file", str(key)]
+    assert cli.run(asked) == cli.BAD_INPUT
+    key.write_text("guess")
+    assert cli.run(asked) == cli.BAD_INPUT
+    assert "this needs the key" in capsys.readouterr().err
+    key.write_text("secret\n")
+    assert cli.run(asked) == 0
+    assert capsys.readouterr().out == f"{ALARM} acknowledged by Ana\n"

@@ -5,7 +5,7 @@ rule looks at, and why its bounds are what they are, is in docs/alarms.md.
 """
 
 from powerflock.alarms.memory import Rule
-from powerflock.alarms.model import Alarm, AlarmBook, Change, Example, acknowledge
+from powerflock.alarms.model import Alarm, AlarmBook, Change, Example, Severity, acknowledge
 from powerflock.alarms.settings import AlarmSettings, ScanSettings
 from powerflock.alarms.watch import AlarmState, watch
 
@@ -18,6 +18,7 @@ __all__ = [
     "Example",
     "Rule",
     "ScanSettings",
+    "Severity",
     "acknowledge",
     "watch",
 ]

@@ -59,10 +59,12 @@ def look(
         own, marks, freshness, meter_kw, setpoint_kw, battery_kw, stored_kwh, full_kwh, table.reserve_kwh[rows],
         charge_kw, discharge_kw, plate_charge_kw, plate_discharge_kw, since_us / MICROS_PER_HOUR, bounds,
     )  # fmt: skip
-    bounds = np.array([settings.derated_ratio, settings.mid_low_ratio, settings.mid_high_ratio])
+    bounds = np.array(
+        [settings.derated_ratio, settings.mid_low_ratio, settings.mid_high_ratio, settings.headroom_ratio]
+    )
     _deratings(
-        own, marks, freshness, stored_kwh, full_kwh, charge_kw, discharge_kw, plate_charge_kw, plate_discharge_kw,
-        since_us / MICROS_PER_S, settings.derated_us / MICROS_PER_S, bounds,
+        own, marks, freshness, stored_kwh, full_kwh, table.reserve_kwh[rows], charge_kw, discharge_kw, plate_charge_kw,
+        plate_discharge_kw, since_us / MICROS_PER_S, settings.derated_us / MICROS_PER_S, bounds,
     )  # fmt: skip
     bounds = np.array([settings.faded_ratio, settings.recovered_ratio, settings.sudden_ratio])
     _fades(
@@ -163,11 +165,14 @@ def _drifts(
 
 @kernel
 def _deratings(
-    own: Records, marks: U8, freshness: U8, stored_kwh: F64, full_kwh: F64, charge_kw: F64, discharge_kw: F64,
-    plate_charge_kw: F64, plate_discharge_kw: F64, since_s: float, enough_s: float, bounds: F64,
+    own: Records, marks: U8, freshness: U8, stored_kwh: F64, full_kwh: F64, reserve_kwh: F64, charge_kw: F64,
+    discharge_kw: F64, plate_charge_kw: F64, plate_discharge_kw: F64, since_s: float, enough_s: float, bounds: F64,
 ) -> None:  # fmt: skip
-    """Derating: a limit far below the nameplate where the stored energy does not ask for it."""
-    derated_ratio, mid_low_ratio, mid_high_ratio = bounds
+    """Derating: a limit far below the nameplate where the stored energy does not ask for it.
+
+    Near the owner's reserve it does: the limit fades out towards it.
+    """
+    derated_ratio, mid_low_ratio, mid_high_ratio, headroom_ratio = bounds
     for i in range(marks.size):
         if freshness[i] != _FRESH or np.isnan(charge_kw[i]) or np.isnan(discharge_kw[i]):
             continue
@@ -178,7 +183,9 @@ def _deratings(
         if not low:
             own[i].derated_s = 0.0
             marks[i] &= ~_DERATED
-        elif mid_low_ratio * full_kwh[i] <= stored_kwh[i] <= mid_high_ratio * full_kwh[i]:
+            continue
+        lowest_kwh = max(mid_low_ratio * full_kwh[i], reserve_kwh[i] + headroom_ratio * full_kwh[i])
+        if lowest_kwh <= stored_kwh[i] <= mid_high_ratio * full_kwh[i]:
             own[i].derated_s = min(own[i].derated_s + since_s, enough_s)
             if own[i].derated_s >= enough_s:
                 marks[i] |= _DERATED

@@ -63,13 +63,12 @@ class AlarmBook:
         """Those that are true, or were until a moment ago."""
         return tuple(alarm for alarm in self.by_id.values() if alarm.state == "active")
 
-    def rows(self) -> list[dict[str, object]]:
-        """Every alarm as plain values for JSON, active ones first, the gravest and newest first among them."""
+    def in_order(self) -> list[Alarm]:
+        """Every alarm as an operator reads them: active ones first, the gravest and newest first among them."""
         order = {"critical": 0, "warning": 1, "notice": 2}
-        alarms = sorted(
+        return sorted(
             self.by_id.values(), key=lambda alarm: (alarm.state != "active", order[alarm.severity], -alarm.since_us)
         )
-        return [msgspec.to_builtins(alarm) for alarm in alarms]
 
 
 @dataclass(frozen=True, slots=True)

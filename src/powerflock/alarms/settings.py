@@ -35,9 +35,10 @@ class AlarmSettings:
     `response_ratio` of it the other way, `wrong_responses` times in a row, is wrong. Drift: energy beyond
     `drift_bound_kw` or `drift_bound_ratio` of the nameplate power, above `drift_kwh`. Both only where the battery is
     further than `headroom_ratio` from the end it would run to. Derating: limits below `derated_ratio` of the nameplate
-    between `mid_low_ratio` and `mid_high_ratio` of full, for `derated_us`. Fade: full-pack energy below `faded_ratio`
-    of the nameplate, until `recovered_ratio`; or below `sudden_ratio` of the most seen today and yesterday (UTC), for
-    `sudden_us`. An alarm clears `clear_us` after it was last true; cleared ones nobody acknowledged go after `keep_us`.
+    between `mid_low_ratio` and `mid_high_ratio` of full, and off the reserve, for `derated_us`. Fade: full-pack energy
+    below `faded_ratio` of the nameplate, until `recovered_ratio`; or below `sudden_ratio` of the most seen today and
+    yesterday (UTC), for `sudden_us`. An alarm clears `clear_us` after it was last true; cleared ones nobody
+    acknowledged go after `keep_us`.
     """
 
     scan: ScanSettings = ScanSettings()

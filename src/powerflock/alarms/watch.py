@@ -99,7 +99,7 @@ def _mark(
     settings: AlarmSettings,
 ) -> None:  # fmt: skip
     """Contact of all sites; everything else of the next slice of each partition's."""
-    tell = now_us - state.started_us >= settings.settle_us
+    tell = _tells(state, now_us, settings)
     begin_us, end_us = state.looked_us, min(state.looked_us + elapsed_us, settings.look_us)
     since_us = max(elapsed_us, settings.look_us)
     for part, (memory, own, twins) in enumerate(zip(state.memories, columns, sites, strict=True)):
@@ -109,6 +109,11 @@ def _mark(
         first, end = (count * at_us // settings.look_us for at_us in (begin_us, end_us))
         look(memory, own, twins, first, end, now_us, since_us, settings)
     state.looked_us = end_us % settings.look_us
+
+
+def _tells(state: AlarmState, now_us: int, settings: AlarmSettings) -> bool:
+    """Whether contact is judged yet; until then what an earlier process told is taken to go on."""
+    return now_us - state.started_us >= settings.settle_us
 
 
 def _count(state: AlarmState, columns: Sequence[SiteColumns]) -> tuple[F64, F64]:
@@ -128,6 +133,8 @@ def _find(
     absorbed: set[str] = set()
     active = state.book.active
     state.frozen[:] = False
+    if not _tells(state, now_us, settings):
+        found += [msgspec.structs.replace(alarm, seen_us=now_us) for alarm in active]
     for rule in Rule:
         population = state.population[0] - counts[ABSENT] if rule is Rule.DROPOUT else state.population[1]
         held = _held(state.causes, rule, active)

@@ -15,6 +15,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from starlette.responses import Response
 
+from powerflock.api.alarms import alarm_routes
 from powerflock.api.enrolment import bounded_body, check_key, parse_sites
 from powerflock.api.headers import SecurityHeaders
 from powerflock.api.models import (
@@ -53,6 +54,7 @@ def create_app(view: PlantView, enrol_key: str, static_dir: Path | None) -> Fast
     stream = Broadcaster(view.state)
     app.include_router(_plant_routes(view, stream), prefix=API, tags=["plant"])
     app.include_router(_site_routes(view, enrol_key), prefix=API, tags=["sites"])
+    app.include_router(alarm_routes(view, enrol_key), prefix=API, tags=["alarms"])
     app.include_router(_market_routes(view), prefix=API, tags=["market"])
     app.include_router(_own_routes(view, stream), tags=["operation"])
 

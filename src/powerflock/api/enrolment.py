@@ -28,7 +28,7 @@ def check_key(header: str | None, key: str) -> None:
     """`Unauthorised` unless `header` is `Bearer <key>`, compared in constant time."""
     scheme, _, given = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
-        message = "enrolment needs the header `Authorization: Bearer <enrolment key>` with this plant's key"
+        message = "this needs the header `Authorization: Bearer <enrolment key>` with this plant's key"
         raise Unauthorised(message)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from powerflock.api.alarm_models import AcknowledgeBody, AlarmRow
 from powerflock.api.models import (
     AccountRow,
     BidRow,
@@ -38,6 +39,8 @@ SHOWN = (
     Health,
     Problem,
     SiteSpec,
+    AlarmRow,
+    AcknowledgeBody,
 )
 _REF = "#/components/schemas/{name}"
 

@@ -1,8 +1,9 @@
 """The one thing the API needs from the plant: a view of it.
 
 Methods are synchronous, called on the event loop and cheap (well under 10 ms): they read what the plant's tick
-prepared; only `enrol`, which waits for the log, `sites` and `site`, which may look at all sites, run in threads. They
-raise `InvalidInput`, `NotFound` and other `PowerflockError`s, which `problems` turns into HTTP. Must not know HTTP.
+prepared; only `enrol` and `acknowledge`, which wait for the log, `sites` and `site`, which may look at all sites, run
+in threads. They raise `InvalidInput`, `NotFound` and other `PowerflockError`s, which `problems` turns into HTTP. Must
+not know HTTP.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from powerflock.api.alarms import AlarmView
 from powerflock.api.models import (
     AccountRow,
     BidRow,
@@ -26,7 +28,7 @@ from powerflock.api.queries import SitesQuery
 from powerflock.domain.site import SiteSpec
 
 
-class PlantView(Protocol):
+class PlantView(AlarmView, Protocol):
     """What the plant shows to people and programs."""
 
     def state(self) -> State:

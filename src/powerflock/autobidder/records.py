@@ -1,8 +1,8 @@
 """What the plant writes of itself into the log, topic by topic, and its port to snapshots.
 
 Topics: `registry` (`domain.enrolment`), `accounts` (owners' accounts where an interval begins) and `policies` (a
-`PolicyBatch` whenever new ones are made) by partition; `market` (an event for each interval that begins) and `plant` (a
-row for each turn) in partition 0.
+`PolicyBatch` whenever new ones are made) by partition; `market` (an event for each interval that begins), `plant` (a
+row for each turn) and `alarms` (what changed in their book, see `alarm_desk`) in partition 0.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ from concurrent.futures import Executor
 
 import msgspec
 
+from powerflock.alarms import Alarm, AlarmSettings
+from powerflock.autobidder import alarm_desk
+from powerflock.autobidder.alarm_desk import AlarmDesk
 from powerflock.autobidder.enrolment import LogRegistrar, Registrar
 from powerflock.autobidder.records import Counts, IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
@@ -48,6 +51,7 @@ class Runner:
         snapshots: Snapshots | None,
         registrar: Registrar | None = None,
         executor: Executor | None = None,
+        alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
     ) -> None:
         """Claim the plant (fencing any other owner); `make_ring` gets the epoch. Without a registrar: the log alone.
 
@@ -60,6 +64,7 @@ class Runner:
         self._registrar = registrar or LogRegistrar(log, self.ring.registry)
         self._enrolments = Follower(log, TOPIC, [0] * self.ring.registry.partitions)
         self._lock = threading.Lock()
+        self.alarms = AlarmDesk(alarms, self.ring.registry.partitions)
         self.counts = Counts()
         self.settled: list[Settlement] = []
         self.awards: list[IntervalBegan] = []
@@ -85,6 +90,7 @@ class Runner:
             found = recover(self._log, self.ring, self._snapshots)
             self._next, self._kept = found.next_offset, [[mark] for mark in found.marks]
             self.rows.extend(found.rows)
+            self.alarms.recover(self._log)
             for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
 
@@ -108,6 +114,15 @@ class Runner:
             if payloads and registry.replay(partition, payloads):
                 self.ring.enrolled(partition, self.first_seq)
 
+    def acknowledge(self, alarm_id: str, who: str, now_us: int) -> Alarm:
+        """`who` has seen the alarm: durable, then in the book. `NotFound` for an alarm that is not in it."""
+        with self._lock:
+            change = self.alarms.acknowledged(alarm_id, who, now_us)
+            entry = alarm_desk.TOPIC, 0, msgspec.msgpack.encode(change)
+            self._log.transact([*self.alarms.entries(), entry], claim=self._claim)
+            self.alarms.adopt(change)
+            return change.acknowledged[0]
+
     def tick(self, now_us: int) -> Turn:
         """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
         with self._lock:
@@ -118,8 +133,10 @@ class Runner:
             if turn.began is not None:
                 self._owed.append(self._event(turn, now_us))
             self._policies_owed |= dict(turn.policies)
+            self.alarms.look(turn, self.ring.shards)
             row = row_of(turn)
             self._write(turn, row)
+            self.alarms.written()
             self.ring.told(turn.commands)
             for event in self._owed:
                 self._remember(event)
@@ -151,6 +168,7 @@ class Runner:
             shards = enumerate(self.ring.shards)
             entries += [("accounts", partition, encode(shard.accounts)) for partition, shard in shards]
         entries += [("policies", part, msgspec.msgpack.encode(made)) for part, made in self._policies_owed.items()]
+        entries += self.alarms.entries()
         entries.append(("plant", 0, msgspec.msgpack.encode(row)))
         commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
         self._log.transact(entries, commits, self._claim)
@@ -200,6 +218,7 @@ class Runner:
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
             self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
+        self._trim_to(alarm_desk.TOPIC, 0, alarm_desk.KEPT)
 
     def _trim_to(self, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
         """Keep so many of the newest entries, and none that is `needed` (from that offset on) goes."""

@@ -28,7 +28,7 @@ from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
-from powerflock.compose.parts import CORES, import_prices, live_ages, ring_settings
+from powerflock.compose.parts import CORES, alarm_settings, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
 from powerflock.compose.view import Labels, LiveView, mean_of
@@ -140,7 +140,8 @@ class LivePlant:
 
         registrar = registrar_of(self._settings, self._log, self._clockwork.clock.now_us)
         snapshots = SnapshotFiles.of(storage_of(self._settings))
-        runner = Runner(self._log, ring, snapshots, registrar, self._snapshot_writer)
+        alarms = alarm_settings(self._settings, self._settings.plant.speed)
+        runner = Runner(self._log, ring, snapshots, registrar, self._snapshot_writer, alarms)
         runner.recover()
         now = self._clockwork.clock.now_us()
         import_prices(outlook, self._prices.week_before(now), now)

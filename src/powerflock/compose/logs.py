@@ -23,7 +23,7 @@ BY_PARTITION = {
     "views": _DAY_MS,
 }
 """Topics with an entry stream for each shard, and how long Kafka keeps what nobody trims, ms; −1: for ever."""
-SINGLE = {"market": -1, "plant": -1, "orders": _DAY_MS}
+SINGLE = {"market": -1, "plant": -1, "alarms": -1, "orders": _DAY_MS}
 """The same of topics that use partition 0 alone."""
 
 

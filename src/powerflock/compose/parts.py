@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
+from powerflock.alarms import AlarmSettings, ScanSettings
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.forecast.history import DAYS, SLOT_US
@@ -20,6 +22,7 @@ from powerflock.twins.estimate import EstimateSettings
 CORES = 2
 _REPORT_LIFE_S = 10.0
 """Wall seconds after which a partition that does not report is out of reach."""
+_TURNS_TO_RESPOND = 3
 
 
 def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us: int | None = None) -> RingSettings:
@@ -51,6 +54,26 @@ def live_ages(settings: Settings) -> EstimateSettings:
         round(3 * tick * wall),
         tuple(round(seconds * wall) for seconds in own.stale_by_kind_s()),
         tuple(round(seconds * wall) for seconds in own.silent_by_kind_s()),
+    )
+
+
+def alarm_settings(settings: Settings, speed: float = 1.0) -> AlarmSettings:
+    """The alarms' bounds out of the user's; what is about contact is wall time, `speed` plant seconds each.
+
+    Commands and meters take wall time too: where the plant's clock runs faster, a response is awaited for a few turns
+    at least, and a deviation is given that much more energy.
+    """
+    given, wall, rules = settings.alarms, MICROS_PER_S * speed, AlarmSettings()
+    return replace(
+        rules,
+        scan=ScanSettings(least_sites=given.least_sites, least_ratio=given.least_ratio),
+        settle_us=round(given.settle_s * wall),
+        clear_us=round(given.clear_s * wall),
+        usual_us=round(given.usual_after_s * wall),
+        return_us=round(given.return_s * wall),
+        keep_us=round(given.keep_days * MICROS_PER_DAY),
+        respond_us=max(rules.respond_us, round(_TURNS_TO_RESPOND * settings.plant.tick_s * wall)),
+        drift_kwh=rules.drift_kwh * max(speed, 1.0),
     )
 
 

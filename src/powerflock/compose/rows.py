@@ -9,10 +9,19 @@ from powerflock.autobidder.records import Counts, IntervalBegan, known
 from powerflock.autobidder.saving import Saving
 from powerflock.domain.clock import to_rfc3339
 from powerflock.domain.errors import NotFound
-from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.firm import NONE, FirmCapacity
+from powerflock.groups.hierarchy import Hierarchy, Level
 from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import dispatched_mw
+
+LEVELS: dict[Level, models.LevelName] = {
+    Level.PORTFOLIO: "portfolio", Level.REGION: "region", Level.AREA: "area", Level.FEEDER: "feeder", Level.SET: "set",
+}  # fmt: skip
+_GROUP_NUMBERS = (
+    "power_kw", "std_kw", "stored_kwh", "capacity_kwh", "up_kw", "down_kw", "up_h", "down_h", "raise_kw", "lower_kw",
+    "coverage_kw_ratio",
+)  # fmt: skip
 
 
 def coverage(groups: GroupTable, group: int) -> models.Coverage:
@@ -24,35 +33,47 @@ def coverage(groups: GroupTable, group: int) -> models.Coverage:
 
 
 def group_rows(
-    hierarchy: Hierarchy, groups: GroupTable, wanted: Sequence[int] | None = None
-) -> list[models.GroupRow]:  # fmt: skip
-    """The `wanted` groups, or all that the table knows, parents first."""
-    power_kw, std_kw, stored_kwh = groups.power_kw, groups.std_kw, groups.stored_kwh
+    hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity, wanted: Sequence[int] | None = None
+) -> list[models.GroupRow]:
+    """The `wanted` groups, or all that the table knows, each followed by those within it; sets come last."""
+    columns = {name: getattr(groups, name).tolist() for name in _GROUP_NUMBERS}
     return [
         models.GroupRow(
-            hierarchy.names[group],
-            hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
-            int(hierarchy.level[group]),
-            int(groups.sites[group]),
-            known(float(power_kw[group])),
-            known(float(std_kw[group])),
-            known(float(stored_kwh[group])),
-            float(groups.capacity_kwh[group]),
-            float(groups.up_kw[group]),
-            float(groups.down_kw[group]),
-            coverage(groups, group),
+            group=hierarchy.names[group],
+            parent=hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
+            level=LEVELS[Level(int(hierarchy.level[group]))],
+            depth=int(hierarchy.depth[group]),
+            sites=int(groups.sites[group]),
+            unreachable=int(groups.unreachable[group]),
+            firm_up_kw=float(firm.up_kw[group]),
+            firm_down_kw=float(firm.down_kw[group]),
+            worst_failure=firm.names[firm.worst[group]] if firm.worst[group] != NONE else None,
+            coverage=coverage(groups, group),
+            **{name: known(column[group]) for name, column in columns.items()},
         )
-        for group in (range(groups.sites.size) if wanted is None else wanted)
+        for group in (_in_order(hierarchy, groups.sites.size) if wanted is None else wanted)
     ]
 
 
-def group_detail(hierarchy: Hierarchy, groups: GroupTable, name: str) -> models.GroupDetail:
+def _in_order(hierarchy: Hierarchy, count: int) -> list[int]:
+    """The ids of the first `count` groups, depth first."""
+    within: dict[int, list[int]] = {}
+    for group, parent in enumerate(hierarchy.parent[:count].tolist()):
+        within.setdefault(parent, []).append(group)
+    order, ahead = [], within.get(-1, [])[::-1]
+    while ahead:
+        order.append(group := ahead.pop())
+        ahead += within.get(group, [])[::-1]
+    return order
+
+
+def group_detail(hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity, name: str) -> models.GroupDetail:
     """One group of the table and how much of it is known, or `NotFound`."""
     group = hierarchy.id_of.get(name)
     if group is None or group >= groups.sites.size:
         msg = f"no group is called {name!r}"
         raise NotFound(msg)
-    row = group_rows(hierarchy, groups, [group])[0]
+    row = group_rows(hierarchy, groups, firm, [group])[0]
     coverage_kw = models.CoverageKw(
         float(groups.fresh_kw[group]),
         float(groups.stale_kw[group]),

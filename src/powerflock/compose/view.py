@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from powerflock.alarms import AlarmBook
 from powerflock.api import models
+from powerflock.api.alarm_models import AlarmRow
 from powerflock.api.queries import SitesQuery
 from powerflock.autobidder.records import PlantRow, known
 from powerflock.autobidder.runner import Runner
+from powerflock.compose.alarm_view import alarm_counts, alarm_metrics, alarm_row, alarm_rows
 from powerflock.compose.directory import Directory
 from powerflock.compose.rows import account_row, bid_row, coverage, group_detail, group_rows, prometheus
 from powerflock.compose.site_view import SiteView
@@ -90,6 +93,7 @@ class LiveView:
             price=models.Price(row.spot_per_mwh, turn.clearing.price_per_kwh if turn and turn.clearing else None),
             bid=self._bid(turn),
             account=self._account(),
+            alarms=alarm_counts(self._book()),
             ring=models.Ring(
                 self.vitals.readings_per_s, self.vitals.tick_ms, self.vitals.plan_ms, self.vitals.log_entries,
                 to_rfc3339(self.vitals.started_us),
@@ -141,13 +145,23 @@ class LiveView:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             return []
-        return group_rows(self.runner.ring.hierarchy, self.turn.groups)
+        return group_rows(self.runner.ring.hierarchy, self.turn.groups, self.turn.firm)
+
+    def alarms(self) -> Sequence[AlarmRow]:
+        """See `AlarmView`."""
+        return alarm_rows(self._book(), self.runner.ring.registry) if self.runner is not None else []
+
+    def acknowledge(self, alarm: str, by: str) -> AlarmRow:
+        """See `AlarmView`."""
+        if self.runner is None:
+            raise InvalidInput("plant", self._phase(), "is not ready to hear of alarms", "Try again in a few seconds.")
+        return alarm_row(self.runner.acknowledge(alarm, by, self._clock.now_us()), self.runner.ring.registry)
 
     def group(self, group: str) -> models.GroupDetail:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             raise InvalidInput("plant", self._phase(), "is not ready to show groups", "Try again in a few seconds.")
-        return group_detail(self.runner.ring.hierarchy, self.turn.groups, group)
+        return group_detail(self.runner.ring.hierarchy, self.turn.groups, self.turn.firm, group)
 
     def bids(self, limit: int) -> Sequence[models.BidRow]:
         """See `PlantView`."""
@@ -187,7 +201,11 @@ class LiveView:
     def metrics(self) -> str:
         """See `PlantView`."""
         counts, saving = (self.runner.counts, self.runner.saving) if self.runner is not None else (None, None)
-        return prometheus(self.state(), counts, saving, self.vitals.commands_issued, self.vitals.command_acks)
+        own = prometheus(self.state(), counts, saving, self.vitals.commands_issued, self.vitals.command_acks)
+        return own + alarm_metrics(self._book())
+
+    def _book(self) -> AlarmBook:
+        return self.runner.alarms.book if self.runner is not None else AlarmBook()
 
     def _phase(self) -> models.Phase:
         if self.runner is None:

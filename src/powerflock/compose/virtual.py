@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from powerflock.autobidder.runner import Runner
-from powerflock.compose.parts import CORES, import_homes, import_prices, ring_settings
+from powerflock.compose.parts import CORES, alarm_settings, import_homes, import_prices, ring_settings
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_S, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import InvalidInput
@@ -122,7 +122,10 @@ def _virtual_plant(
         outlook = PerfectOutlook(fleet.profiles, rows, prices)
     else:
         outlook = BaselineOutlook(registry.partitions)
-    runner = Runner(log, lambda epoch: Ring(registry, for_ring, outlook, venue, PlanNow(pool.map), epoch), None)
+    runner = Runner(
+        log, lambda epoch: Ring(registry, for_ring, outlook, venue, PlanNow(pool.map), epoch), None,
+        alarms=alarm_settings(settings),
+    )  # fmt: skip
     outcome = runner.enrol(fleet.specs)
     if outcome.reasons:
         site, reason = next(iter(outcome.reasons.items()))

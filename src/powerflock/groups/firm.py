@@ -4,7 +4,9 @@ When a class of sites is lost (a gateway, a region, a link provider, a firmware)
 stays at what it does at price 0, and still flows in the total. Let R(p) = curve(p) − curve(0) be a group's movement and
 R_c(p) that of class c. The firm curve moves by the least over every single failure: for p > 0 by the greatest of R and
 all R − R_c (they are ≤ 0), for p < 0 by the least. Each of these is non-increasing in p and zero at 0, and so is their
-greatest or least, hence the firm curve is an offer curve like any other. Must not know telemetry.
+greatest or least, hence the firm curve is an offer curve like any other. But a lost site goes on with the command that
+it has, which may be far from what it does at price 0: `firm_reach` says how far the others can make up for that. Must
+not know telemetry.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ NONE = -1
 class FirmCapacity:
     """(G,) `up_kw` and `down_kw` that are left after the worst single failure, and the class (G,) that costs most.
 
-    `worst` indexes `Pairs.names`; -1 where no failure takes anything.
+    `worst` indexes the classes' `names`; -1 where no failure takes anything.
     """
 
     up_kw: F64
     down_kw: F64
     worst: I32
+    names: tuple[str, ...]
 
 
 def firm_curves(pairs: Pairs, table: CurveTable, zero: int = ZERO) -> F64:
@@ -43,6 +46,21 @@ def firm_curves(pairs: Pairs, table: CurveTable, zero: int = ZERO) -> F64:
     firm = table.offers_kw.copy()
     _firm_curves(pairs.group, pairs.spread, table.sum_kw, table.class_kw, zero, firm)
     return firm
+
+
+def firm_reach(pairs: Pairs, table: CurveTable, held_kw: F64) -> tuple[F64, F64]:
+    """(G,) least and most kW (passive) that each group can still be at after any single failure, at whatever price.
+
+    A class that is lost does `held_kw` (P,), the commands that its sites go on to hold; the others answer to the ends
+    of the grid. Unbounded where no failure takes anything.
+    """
+    groups, spread = table.sum_kw.shape[0], pairs.spread
+    group = pairs.group[spread]
+    left = table.sum_kw[group] - table.class_kw[spread] + held_kw[spread, None]
+    least, most = np.full(groups, -np.inf), np.full(groups, np.inf)
+    np.maximum.at(least, group, left[:, -1])
+    np.minimum.at(most, group, left[:, 0])
+    return least, most
 
 
 def firm_capacity(pairs: Pairs, table: GroupTable) -> FirmCapacity:
@@ -53,7 +71,8 @@ def firm_capacity(pairs: Pairs, table: GroupTable) -> FirmCapacity:
     np.maximum.at(lost_down, pairs.group, table.class_down_kw * pairs.spread)
     worst = np.full(groups, NONE, np.int32)
     _worst(pairs.group, pairs.cls, (table.class_up_kw + table.class_down_kw) * pairs.spread, worst)
-    return FirmCapacity(np.maximum(table.up_kw - lost_up, 0.0), np.maximum(table.down_kw - lost_down, 0.0), worst)
+    left_up, left_down = np.maximum(table.up_kw - lost_up, 0.0), np.maximum(table.down_kw - lost_down, 0.0)
+    return FirmCapacity(left_up, left_down, worst, pairs.names)
 
 
 @kernel

@@ -17,7 +17,7 @@ from powerflock.dispatch.allocate import Clearing
 from powerflock.domain.arrays import F64
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.groups.curves import CurveTable
-from powerflock.groups.firm import FirmCapacity, firm_capacity, firm_curves
+from powerflock.groups.firm import FirmCapacity, firm_capacity, firm_curves, firm_reach
 from powerflock.groups.hierarchy import PORTFOLIO, Level
 from powerflock.groups.roll import Rows, Union
 from powerflock.groups.sums import GroupTable
@@ -27,7 +27,7 @@ from powerflock.market.programme import coordination_per_kwh
 from powerflock.plant.commanding import clearing, target_kw
 from powerflock.plant.messages import Closed, Curves, Order, Report
 from powerflock.plant.model import Award, RingSettings, Venue
-from powerflock.plant.offering import next_bid
+from powerflock.plant.offering import Firm, next_bid
 from powerflock.plant.outlook import Outlook
 from powerflock.plant.settling import settlements
 from powerflock.plant.shard import interval_starts
@@ -191,12 +191,12 @@ class Coordinator:
         firm = self._firm(own_rows, own_reports, curves) if self.settings.promise == "firm" else None
         return next_bid(feeders_kw, firm, self.outlook, self.award.interval + 1, now_us, self.settings)
 
-    def _firm(self, rows: Sequence[Rows], reports: Sequence[Report], curves: Sequence[Curves]) -> F64:
-        """(41,) what the portfolio can promise whatever fails."""
+    def _firm(self, rows: Sequence[Rows], reports: Sequence[Report], curves: Sequence[Curves]) -> Firm:
+        """What the portfolio can promise whatever fails."""
         of_portfolio = [np.array(report.roll.pair_groups, np.int64) == PORTFOLIO for report in reports]
-        class_kw = self.union.add_pairs(
-            [(own.pairs[mine], each.class_kw) for own, mine, each in zip(rows, of_portfolio, curves, strict=True)]
-        )
+        parts = [(own.pairs[mine], each) for own, mine, each in zip(rows, of_portfolio, curves, strict=True)]
+        class_kw = self.union.add_pairs([(pairs, each.class_kw) for pairs, each in parts])
+        held_kw = self.union.add_pairs([(pairs, each.held_kw[:, None]) for pairs, each in parts])
         pairs = self.union.pairs
         table = CurveTable(
             np.sum([each.portfolio_kw for each in curves], axis=0)[None, :],
@@ -204,7 +204,9 @@ class Coordinator:
             np.array([sum(each.known for each in curves)]),
             class_kw[pairs.group == PORTFOLIO],
         )
-        return np.asarray(firm_curves(pairs.of_group(PORTFOLIO), table)[0])
+        own_pairs = pairs.of_group(PORTFOLIO)
+        least, most = firm_reach(own_pairs, table, held_kw[pairs.group == PORTFOLIO, 0])
+        return Firm(firm_curves(own_pairs, table)[0], float(least[0]), float(most[0]))
 
     def _priced(self, order: Order, cleared: Clearing | None) -> Order:
         """The order with the prices that cleared; feeders have a name, and their own price where they are limited."""
@@ -241,4 +243,5 @@ def _still(report: Report, groups: GroupTable) -> Curves:
     now, feeder = report.now, np.array(report.roll.levels) == Level.FEEDER
     feeders_kw = np.repeat(groups.power_sum_kw[feeder][:, None], now.portfolio_kw.size, axis=1)
     portfolio_kw = np.full(now.portfolio_kw.size, groups.power_sum_kw[PORTFOLIO])
-    return Curves(feeders_kw, portfolio_kw, np.zeros_like(now.class_kw), now.sites, now.known)
+    no_kw, nothing = np.zeros_like(now.class_kw), np.zeros_like(now.held_kw)
+    return Curves(feeders_kw, portfolio_kw, no_kw, nothing, now.sites, now.known)

@@ -22,7 +22,7 @@ from powerflock.market.programme import coordination_per_kwh
 from powerflock.plant.commanding import commands
 from powerflock.plant.messages import Closed, Curves, Order, Report
 from powerflock.plant.model import RingSettings
-from powerflock.plant.offering import offer_next, offer_now
+from powerflock.plant.offering import held_next, offer_next, offer_now
 from powerflock.plant.outlook import Outlook
 from powerflock.plant.plan import Plan
 from powerflock.plant.planner import Planner
@@ -203,11 +203,13 @@ class Member:
 
     def _curves(self, offers_kw: F64) -> Curves:
         table = curve_table(self.hierarchy, offers_kw, self.index)
+        held = curve_table(self.hierarchy, held_next(self.shard, offers_kw), self.index)
         pairs = self.hierarchy.failures.pairs
         return Curves(
             table.sum_kw[self.hierarchy.level == Level.FEEDER],
             table.sum_kw[PORTFOLIO],
             table.class_kw[pairs.group == PORTFOLIO],
+            held.class_kw[pairs.group == PORTFOLIO, 0],
             int(table.sites[PORTFOLIO]),
             int(table.known[PORTFOLIO]),
         )

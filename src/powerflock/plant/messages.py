@@ -23,12 +23,14 @@ class Curves:
     """A partition's offers for one interval: `feeders_kw` (F, 41) by the roll's feeders, in its order.
 
     `portfolio_kw` (41,) is their sum without limits, `class_kw` (Q, 41) the part of it in each of the portfolio's pairs
-    with a failure class, in the roll's order. Of `sites` sites `known` have a curve.
+    with a failure class, in the roll's order, and `held_kw` (Q,) what those sites do if they hear nothing more. Of
+    `sites` sites `known` have a curve.
     """
 
     feeders_kw: F64
     portfolio_kw: F64
     class_kw: F64
+    held_kw: F64
     sites: int
     known: int
 

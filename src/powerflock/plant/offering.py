@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
@@ -18,6 +20,14 @@ from powerflock.plant.terms import batteries
 from powerflock.twins.estimate import SiteColumns
 
 _NO_SITES = np.zeros((0, PRICE_GRID.size))
+
+
+class Firm(NamedTuple):
+    """What the portfolio can promise: its firm curve (41,), and how far it can go at all after any single failure."""
+
+    curve_kw: F64
+    least_kw: float
+    most_kw: float
 
 
 def offer_now(
@@ -49,6 +59,12 @@ def offer_next(
     return shard.offer(columns, interval, start, length, load, stored)
 
 
+def held_next(shard: SiteShard, offers_kw: F64) -> F64:
+    """(S, 1) net kW in the next interval of sites that hear nothing more: as told last, or as at price 0."""
+    told, alone = shard.setpoint_kw[:, None], offers_kw[:, [ZERO]]
+    return np.where(np.isnan(told) | np.isnan(alone), alone, told)
+
+
 def promised(curve: F64, firm: F64) -> F64:
     """(41,) the lesser movement of the portfolio's `curve`, within its network's limits, and its `firm` one."""
     still = curve[ZERO]
@@ -62,11 +78,11 @@ def feeder_limits(feeders: int, settings: RingSettings) -> tuple[F64, F64]:
 
 
 def next_bid(
-    feeders_kw: F64, firm_kw: F64 | None, outlook: Outlook, interval: int, now_us: int, settings: RingSettings
+    feeders_kw: F64, firm: Firm | None, outlook: Outlook, interval: int, now_us: int, settings: RingSettings
 ) -> Bid:
-    """The bid for `interval` by the feeders' curves (F, 41); where `firm_kw` (41,) is given, of no more than that."""
+    """The bid for `interval` by the feeders' curves (F, 41); where `firm` is given, of no more than that."""
     curve = portfolio_curve(feeders_kw, *feeder_limits(feeders_kw.shape[0], settings))
-    if firm_kw is not None:
-        curve = promised(curve, firm_kw)
+    if firm is not None:
+        curve = np.clip(promised(curve, firm.curve_kw), firm.least_kw, firm.most_kw)
     start = interval_starts(interval, 1, settings.interval_us)
     return bid_from_curve(int(start[0]), curve, settings.programme, float(outlook.spot_ahead(now_us, start)[0]))

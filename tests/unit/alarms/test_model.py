@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -90,11 +88,11 @@ def test_only_alarms_in_the_book_can_be_acknowledged_and_only_by_somebody() -> N
         acknowledge(raised_at(0), "dropout:region:west", "", 1)
 
 
-def test_rows_are_plain_values_with_the_gravest_active_alarm_first() -> None:
+def test_the_gravest_active_alarm_is_read_first() -> None:
     cluster = Cluster(PORTFOLIO, 3, 1_000, np.nan, np.ones(1, np.bool_))
     notice = alarm_of(Rule.FADE, ("portfolio", ""), cluster, 15.0, 0, scattered=True)
     book = update(raised_at(0), [], 100, CLEAR_US, KEEP_US).book
     book = update(book, [notice, finding(100, "east")], 100, CLEAR_US, KEEP_US).book
-    rows = json.loads(json.dumps(book.rows()))
-    assert [row["id"] for row in rows] == ["dropout:region:east", "fade:portfolio", "dropout:region:west"]
-    assert rows[0]["severity"] == "critical"
+    alarms = book.in_order()
+    assert [alarm.id for alarm in alarms] == ["dropout:region:east", "fade:portfolio", "dropout:region:west"]
+    assert alarms[0].severity == "critical"

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from powerflock.domain.arrays import F64
 from powerflock.domain.site import SiteSpec
 from powerflock.groups.curves import CurveTable, add_curves, curve_table
-from powerflock.groups.firm import NONE, firm_capacity, firm_curves
+from powerflock.groups.firm import NONE, firm_capacity, firm_curves, firm_reach
 from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy
 from powerflock.groups.sums import group_sums
 from powerflock.twins.apply import step
@@ -64,6 +64,23 @@ def cases(sites: list[Draw], rows: list[int]) -> list[set[int]]:
 def table_for(sites: list[Draw]) -> tuple[Hierarchy, CurveTable, F64]:
     tree, curves = Hierarchy.of([table_of(specs_of(sites))]), curves_of(sites)
     return tree, curve_table(tree, curves), curves
+
+
+@given(st.lists(a_site, min_size=1, max_size=9), st.floats(-20.0, 20.0, width=16))
+def test_what_is_in_reach_can_be_delivered_while_any_single_class_holds_its_last_command(
+    sites: list[Draw], told_kw: float
+) -> None:
+    tree, table, curves = table_for(sites)
+    held = told_kw + np.arange(len(sites), dtype=np.float64)[:, None]
+    least, most = firm_reach(tree.failures.pairs, table, curve_table(tree, held).class_kw[:, 0])
+    for group in range(tree.groups):
+        rows = [row for row, leaf in enumerate(tree.rows_of_site[0][:, 0]) if group in held_by(tree, int(leaf))]
+        ends = [
+            sum((held[row, 0] if row in lost else curves[row, [-1, 0]]) for row in rows) + np.zeros(2)
+            for lost in cases(sites, rows)
+        ]
+        expected = [max(low for low, _ in ends), min(high for _, high in ends)] if ends else [-np.inf, np.inf]
+        np.testing.assert_allclose([least[group], most[group]], expected, atol=1e-4)
 
 
 @given(st.lists(a_site, min_size=1, max_size=9))

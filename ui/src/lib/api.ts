@@ -14,13 +14,20 @@ export interface Account {
   intervals: Num; awarded_mwh: Num; delivered_mwh: Num;
   market_revenue: Num; earned: Num; owner_payments: Num; fleet_margin: Num; currency: string;
 }
+export type Severity = "critical" | "warning" | "notice";
+export interface AlarmCounts { critical: number; warning: number; notice: number; unacknowledged: number }
+export interface AlarmRow {
+  id: string; rule: string; severity: Severity; kind: string; name: string; state: "active" | "cleared";
+  since: string; seen: string; cleared: string | null; acknowledged: string | null; acknowledged_by: string | null;
+  sites: number; of_sites: number; affected_kw: number; examples: string[]; sentence: string;
+}
 export interface Ring { readings_per_s: Num; tick_ms: Num; plan_ms: Num; log_entries: number; started: string }
 export interface State {
   time: string; utc_offset_minutes: number; speed: number; simulated: boolean;
   price_source: string; generated_prices: boolean; phase: Phase;
   interval_start: string; interval_end: string; sites: number;
   output: Output; battery: Storage; coverage: Coverage; price: Price;
-  bid: Bid | null; account: Account; ring: Ring;
+  bid: Bid | null; account: Account; alarms: AlarmCounts; ring: Ring;
 }
 export interface History {
   time_us: number[]; target_mw: Num[]; delivered_mw: Num[]; up_mw: Num[]; down_mw: Num[];
@@ -49,8 +56,10 @@ export interface SiteDetail {
   times: SiteTimes; devices: DeviceRow[]; why: string[];
 }
 export interface GroupRow {
-  group: string; parent: string | null; level: number; sites: number;
-  power_kw: Num; std_kw: Num; stored_kwh: Num; capacity_kwh: Num; up_kw: Num; down_kw: Num; coverage: Coverage;
+  group: string; parent: string | null; level: "portfolio" | "region" | "area" | "feeder" | "set"; depth: number;
+  sites: number; unreachable: number; power_kw: Num; std_kw: Num; stored_kwh: Num; capacity_kwh: Num;
+  up_kw: Num; down_kw: Num; up_h: Num; down_h: Num; firm_up_kw: Num; firm_down_kw: Num; worst_failure: string | null;
+  raise_kw: Num; lower_kw: Num; coverage: Coverage; coverage_kw_ratio: Num;
 }
 export interface AccountRow {
   interval_start: string; interval_end: string; awarded_mwh: Num; delivered_mwh: Num; spot_per_mwh: Num;
@@ -63,7 +72,11 @@ export const STREAM = `${BASE}/stream`;
 async function get<T>(path: string, query: Record<string, string | number | null> = {}): Promise<T> {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== "");
   const search = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]));
-  const answer = await fetch(`${BASE}${path}${given.length ? `?${search}` : ""}`, { signal: AbortSignal.timeout(10_000) });
+  return ask<T>(`${path}${given.length ? `?${search}` : ""}`, {});
+}
+
+async function ask<T>(path: string, options: RequestInit): Promise<T> {
+  const answer = await fetch(`${BASE}${path}`, { ...options, signal: AbortSignal.timeout(10_000) });
   if (!answer.ok) {
     const problem = (await answer.json().catch(() => null)) as { detail?: string } | null;
     throw new Error(problem?.detail ?? `The server answered ${answer.status}.`);
@@ -74,6 +87,12 @@ async function get<T>(path: string, query: Record<string, string | number | null
 export const api = {
   history: (minutes: number) => get<History>("/history", { minutes }),
   groups: () => get<GroupRow[]>("/groups"),
+  alarms: () => get<AlarmRow[]>("/alarms"),
+  /** Say that `by` has seen an alarm; `key` is the plant's. */
+  acknowledge: (alarm: string, by: string, key: string) =>
+    ask<AlarmRow>(`/alarms/${encodeURIComponent(alarm)}/acknowledge`, {
+      method: "POST", body: JSON.stringify({ by }), headers: { authorization: `Bearer ${key}` },
+    }),
   accounts: (limit: number) => get<AccountRow[]>("/accounts", { limit }),
   site: (site: string) => get<SiteDetail>(`/sites/${encodeURIComponent(site)}`),
   sites: (query: SitesQuery) => get<SitePage>("/sites", { ...query }),

@@ -68,6 +68,16 @@ export function utcOffset(minutes: number): string {
   return `UTC${minutes < 0 ? "−" : "+"}${hours}:${String(size % 60).padStart(2, "0")}`;
 }
 
+/** A group's or failure's kind and name as words: `provider:northnet` → "provider northnet". */
+export function words(label: string): string {
+  return label.replace(":", " ").replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%25", "%");
+}
+
+/** Hours with one decimal below ten. */
+export function hours(value: number | null | undefined): string {
+  return known(value) ? `${number(value, value < 10 ? 1 : 0)} h` : UNKNOWN;
+}
+
 export function duration(seconds: number | null): string {
   if (!known(seconds)) return UNKNOWN;
   if (seconds < 120) return `${number(seconds)} s`;

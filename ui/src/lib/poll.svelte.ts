@@ -3,14 +3,21 @@ export class Poll<T> {
   value = $state.raw<T | null>(null);
   error = $state<string | null>(null);
   #asked = 0;
+  #ask: () => Promise<T>;
 
   constructor(ask: () => Promise<T>, periodMs: number) {
+    this.#ask = ask;
     $effect(() => {
       const run = (): void => void this.#run(ask);
       run();
       const timer = setInterval(() => document.visibilityState === "visible" && run(), periodMs);
       return () => clearInterval(timer);
     });
+  }
+
+  /** Ask now, because something was done. */
+  async again(): Promise<void> {
+    await this.#run(this.#ask);
   }
 
   async #run(ask: () => Promise<T>): Promise<void> {
