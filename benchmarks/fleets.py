@@ -6,7 +6,8 @@ import numpy as np
 
 from powerflock.domain.arrays import Bools
 from powerflock.domain.columns import DeviceKind
-from powerflock.domain.registry import TABLE_COLUMNS, Place, SiteTable, TableColumn
+from powerflock.domain.registry import TABLE_COLUMNS, Place, SiteTable
+from powerflock.domain.site_columns import TableColumn
 from powerflock.twins.columns import Shard
 
 NOW_US = 1_770_000_000_000_000

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+from tests import postgres, s3
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 hypothesis_settings.register_profile("dev", deadline=None)
@@ -20,3 +23,17 @@ def _own_settings_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("POWERFLOCK_") and name != "POWERFLOCK_DATA":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server for the whole run."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.Server]:
+    """An S3 server for the whole run."""
+    with s3.server() as running:
+        yield running

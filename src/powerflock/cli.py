@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from powerflock.cli_registry import app as registry_app
 from powerflock.domain.errors import InvalidInput, PowerflockError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ config_app = typer.Typer(help="The settings in use.", no_args_is_help=True)
 app.add_typer(sites_app, name="sites")
 app.add_typer(bids_app, name="bids")
 app.add_typer(config_app, name="config")
+app.add_typer(registry_app, name="registry")
 
 
 class Forecast(StrEnum):

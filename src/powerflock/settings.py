@@ -101,6 +101,31 @@ class LogSettings(Section):
     )
 
 
+class RegistrySettings(Section):
+    """The database of who is enrolled."""
+
+    url: str = Field(
+        default="",
+        description="sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME; empty: registry.sqlite in the data folder.",
+    )
+    url_file: OptionalPath = Field(
+        default=None, description="File that holds the URL instead, for one with a password."
+    )
+
+
+class StorageSettings(Section):
+    """Where snapshots and history are kept."""
+
+    url: str = Field(
+        default="", pattern=r"^(s3://[^/]+(/.*)?)?$", description="s3://BUCKET/PREFIX; empty: the data folder."
+    )
+    endpoint: str = Field(default="", description="Host:port or URL of an S3 server that is not Amazon's.")
+    region: str = Field(default="us-east-1", min_length=1, description="Region of the bucket.")
+    access_key_file: OptionalPath = Field(default=None, description="File of the access key; empty: as AWS tools do.")
+    secret_key_file: OptionalPath = Field(default=None, description="File of the secret key; empty: as AWS tools do.")
+    allow_http: bool = Field(default=False, description="Speak to the endpoint without TLS.")
+
+
 class PlanSettings(Section):
     """When and how far ahead the fleet is planned."""
 
@@ -182,6 +207,8 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+    registry: RegistrySettings = RegistrySettings()
+    storage: StorageSettings = StorageSettings()
     plan: PlanSettings = PlanSettings()
     network: NetworkSettings = NetworkSettings()
     market: MarketSettings = MarketSettings()

@@ -24,7 +24,6 @@ from powerflock.autobidder.records import IntervalBegan
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.registry import Registry
-from powerflock.domain.site import SiteSpec
 from powerflock.log.sqlite import SqliteLog
 from powerflock.sim.fleet import HOME_KINDS
 from tests.data import ROOT
@@ -223,8 +222,7 @@ class Tail:
         """Site and kind by device number, from the registry's events."""
         if len(self._devices.get(partition, [])) <= most:
             registry = Registry.empty(4)
-            for entry in log.read("registry", partition, 0, 1_000_000):
-                registry.enrol(partition, msgspec.msgpack.decode(entry.payload, type=list[SiteSpec]))
+            registry.replay(partition, [entry.payload for entry in log.read("registry", partition, 0, 1_000_000)])
             table, specs = registry.table(partition), registry.specs(partition)
             numbers = np.stack([table.first_of(kind) for kind in HOME_KINDS])
             names = {

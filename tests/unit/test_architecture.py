@@ -16,7 +16,7 @@ from tests.data import ROOT
 
 PACKAGE = ROOT / "src" / "powerflock"
 PURE = ("domain", "curve", "twins", "groups", "forecast", "optimise", "market", "dispatch", "alarms", "plant")
-SHELLS = ("log", "gateway", "edge", "history", "api", "autobidder", "sim")
+SHELLS = ("log", "gateway", "edge", "history", "api", "autobidder", "registry", "sim")
 CLOCKS = {"now", "utcnow", "today"}
 CLOCK_OWNERS = {"datetime", "date", "Timestamp", "dt"}
 EFFECTS = {"open", "print", "input", "breakpoint"}
@@ -92,6 +92,7 @@ def test_an_empty_tree_keeps_every_contract(skeleton: Path) -> None:
         ("groups", "import picows", "reaches no clock, file, socket"),
         ("alarms", "import time", "reaches no clock, file, socket"),
         ("alarms", "import powerflock.api", "the pure packages know no shell"),
+        ("registry", "import powerflock.autobidder", "shells do not know each other"),
         ("api", "import powerflock.gateway", "shells do not know each other"),
         ("sim", "import powerflock.compose", "only the command line knows compose"),
         ("log", "import powerflock.cli", "only the command line knows compose"),

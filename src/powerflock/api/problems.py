@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from powerflock.api.headers import SECURITY_HEADERS
-from powerflock.domain.errors import InvalidInput, LogError, NotFound, PowerflockError, Unauthorised
+from powerflock.domain.errors import InvalidInput, LogError, NotFound, PowerflockError, RegistryError, Unauthorised
 
 LOGGER = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ STATUSES: tuple[tuple[type[PowerflockError], HTTPStatus], ...] = (
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TooManyStreams, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RegistryError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -1,6 +1,6 @@
 """What the plant writes of itself into the log, topic by topic, and its port to snapshots.
 
-Topics: `registry` (specs enrolled), `accounts` (owners' accounts where an interval begins) and `policies` (a
+Topics: `registry` (`domain.enrolment`), `accounts` (owners' accounts where an interval begins) and `policies` (a
 `PolicyBatch` whenever new ones are made) by partition; `market` (an event for each interval that begins) and `plant` (a
 row for each turn) in partition 0.
 """
@@ -53,8 +53,8 @@ class PlantRow(msgspec.Struct, frozen=True, array_like=True):
 class Snapshots(Protocol):
     """Where snapshots are kept."""
 
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
-        """Keep a partition's `payload` durably; the newest two are enough."""
+    def save(self, mark: Mark, payload: bytes) -> None:
+        """Keep the `payload` of the mark's partition durably; the newest two are enough."""
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest that is whole, or None."""

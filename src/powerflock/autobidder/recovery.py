@@ -1,4 +1,4 @@
-"""Coming back after a stop: everything that the log and the snapshots hold, read into a ring that knows nothing yet.
+"""Coming back after a stop: everything that the log and the snapshots hold, read into a ring that knows only its sites.
 
 Invariants: the open interval's books start from the very readings they started from before, because the snapshot is
 replayed exactly up to the offsets that the interval's event names; later readings are left to the next turn.
@@ -14,7 +14,6 @@ import msgspec
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
-from powerflock.domain.site import SiteSpec
 from powerflock.log.port import Log
 from powerflock.market.account import Account
 from powerflock.plant.model import Award
@@ -36,11 +35,9 @@ class Recovered:
     rows: list[PlantRow]
 
 
-def recover(log: Log, ring: Ring, snapshots: Snapshots | None, first_seq: int) -> Recovered:
-    """Bring `ring` to where the open interval began."""
+def recover(log: Log, ring: Ring, snapshots: Snapshots | None) -> Recovered:
+    """Bring `ring`, which knows its sites, to where the open interval began."""
     partitions = range(ring.registry.partitions)
-    for partition in partitions:
-        _replay_registry(log, ring, partition, first_seq)
     newest = max(log.end("market", 0) - EVENTS_SHOWN, 0)
     events = [msgspec.msgpack.decode(payload, type=IntervalBegan) for payload in _payloads(log, "market", 0, newest)]
     rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
@@ -61,15 +58,6 @@ def _payloads(log: Log, topic: str, partition: int, offset: int = 0) -> Iterator
     while entries := log.read(topic, partition, offset):
         yield from (entry.payload for entry in entries)
         offset = entries[-1].offset + 1
-
-
-def _replay_registry(log: Log, ring: Ring, partition: int, first_seq: int) -> None:
-    known = False
-    for payload in _payloads(log, "registry", partition):
-        ring.registry.enrol(partition, msgspec.msgpack.decode(payload, type=list[SiteSpec]))
-        known = True
-    if known:
-        ring.enrolled(partition, first_seq)
 
 
 def _restore_twins(log: Log, ring: Ring, snapshots: Snapshots | None, partition: int, until: int) -> None:

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from powerflock.autobidder.enrolment import LogRegistrar, Registrar
 from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
-from powerflock.domain.ids import partition_of
+from powerflock.domain.enrolment import TOPIC
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
 from powerflock.forecast.history import SLOT_US
+from powerflock.log.follower import Follower
 from powerflock.log.port import Log
 from powerflock.market.account import Settlement
 from powerflock.plant.model import Turn
@@ -48,11 +50,19 @@ class Counts:
 class Runner:
     """One owner of all partitions. Every method may be called from any thread."""
 
-    def __init__(self, log: Log, make_ring: Callable[[int], Ring], snapshots: Snapshots | None) -> None:
-        """Claim the plant (fencing any other owner); `make_ring` gets the epoch."""
+    def __init__(
+        self,
+        log: Log,
+        make_ring: Callable[[int], Ring],
+        snapshots: Snapshots | None,
+        registrar: Registrar | None = None,
+    ) -> None:
+        """Claim the plant (fencing any other owner); `make_ring` gets the epoch. Without a registrar: the log alone."""
         self._log, self._snapshots = log, snapshots
         self._claim = log.claim(GROUP, "runner")
         self.ring = make_ring(self._claim.epoch)
+        self._registrar = registrar or LogRegistrar(log, self.ring.registry)
+        self._enrolments = Follower(log, TOPIC, [0] * self.ring.registry.partitions)
         self._lock = threading.Lock()
         self.counts = Counts()
         self.settled: list[Settlement] = []
@@ -72,34 +82,40 @@ class Runner:
     def recover(self) -> None:
         """Take up where the open interval began; the readings since are applied by the next tick."""
         with self._lock:
-            found = recover(self._log, self.ring, self._snapshots, self.first_seq)
+            self._follow_registry()
+            self._registrar.reconcile(self.ring.registry)
+            self._registrar.publish(self._claim)
+            self._follow_registry()
+            found = recover(self._log, self.ring, self._snapshots)
             self._next, self._kept = found.next_offset, [[offset] for offset in found.next_offset]
             self.rows.extend(found.rows)
             for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
 
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
-        """Enrol `specs`: durable in the log, then known to the ring; refused ones come back with their reasons."""
+        """Enrol `specs`: durable, then in the log, then known to the ring; refused ones come back with reasons."""
         with self._lock:
-            applied = 0
-            reasons: dict[str, str] = {}
-            registry = self.ring.registry
-            for partition in range(registry.partitions):
-                own = [spec for spec in specs if partition_of(spec.site, registry.partitions) == partition]
-                if not own:
-                    continue
-                new = [spec for spec in own if not registry.holds(spec) and registry.refusal(partition, spec) is None]
-                if new:
-                    self._log.transact([("registry", partition, msgspec.msgpack.encode(new))], claim=self._claim)
-                done = registry.enrol(partition, own)
-                applied, reasons = applied + done.outcome.applied, reasons | done.outcome.reasons
-                if done.added.size or done.updated.size:
-                    self.ring.enrolled(partition, self.first_seq)
-            return Outcome.of(applied, reasons)
+            outcome = self._registrar.enrol(specs, self._claim)
+            self._registrar.publish(self._claim)
+            self._follow_registry()
+            return outcome
+
+    def publish(self) -> None:
+        """Enrolments that others kept, or that the log could not take, go into the log; the next tick finds them."""
+        self._registrar.publish(self._claim)
+
+    def _follow_registry(self) -> None:
+        """What is new in the registry topic, whoever wrote it."""
+        registry = self.ring.registry
+        for partition in range(registry.partitions):
+            payloads = self._enrolments.new(partition)
+            if payloads and registry.replay(partition, payloads):
+                self.ring.enrolled(partition, self.first_seq)
 
     def tick(self, now_us: int) -> Turn:
         """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
         with self._lock:
+            self._follow_registry()
             for partition in range(len(self._next)):
                 self._ingest(partition, now_us)
             turn = self.ring.turn(now_us)
@@ -166,7 +182,7 @@ class Runner:
             self._snapshots.save_outlook(now_us, self.ring.outlook.dump())
         for partition, shard in enumerate(self.ring.shards):
             mark = Mark(partition, self._next[partition], self._claim.epoch, self._log.end("commands", partition))
-            self._snapshots.save(partition, mark.offset, dump(shard.twins, mark))
+            self._snapshots.save(mark, dump(shard.twins, mark))
 
     def _trim(self) -> None:
         """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""

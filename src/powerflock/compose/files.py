@@ -12,6 +12,9 @@ from typing import IO
 
 from powerflock.domain.errors import InvalidInput
 from powerflock.history import snapshots
+from powerflock.history.blobs import Blobs
+from powerflock.history.storage import Storage
+from powerflock.settings import Settings
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
@@ -24,7 +27,6 @@ class PlantFiles:
 
     folder: Path
     log: Path
-    snapshots: Path
     clock: Path
     enrol_key_file: Path
     enrol_key: str
@@ -47,7 +49,6 @@ class PlantFiles:
         return PlantFiles(
             folder,
             folder / "log.sqlite",
-            folder / "snapshots",
             folder / "clock.json",
             folder / "enrol.key",
             key.hex(),
@@ -91,22 +92,51 @@ def _secret(file: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFiles:
-    """The runner's snapshots in a folder."""
+    """The runner's snapshots of shards, and beside them what the outlook has learned."""
 
-    folder: Path
+    shards: Blobs
+    outlook: Blobs
 
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
+    @staticmethod
+    def of(storage: Storage) -> SnapshotFiles:
+        """In the folder `snapshots` of the storage."""
+        return SnapshotFiles(storage.blobs("snapshots"), storage.blobs("snapshots/outlook"))
+
+    def save(self, mark: Mark, payload: bytes) -> None:
         """Keep `payload` durably; the newest two of each partition are kept."""
-        snapshots.write(self.folder, partition, offset, payload)
+        snapshots.write(self.shards, mark.partition, mark.epoch, mark.offset, payload)
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         """The newest one that is whole."""
-        return snapshots.newest_good(self.folder, partition, decode).state
+        return snapshots.newest_good(self.shards, partition, decode).state
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
-        """Keep what the outlook has learned, beside the shards."""
-        snapshots.write(self.folder / "outlook", 0, time_us, payload)
+        """Keep what was learned by `time_us`; of no epoch, for every owner learns from the same readings."""
+        snapshots.write(self.outlook, 0, 0, time_us, payload)
 
     def load_outlook(self, load: Callable[[bytes], None]) -> None:
         """Hand the newest whole one that `load` accepts to it."""
-        snapshots.newest_good(self.folder / "outlook", 0, load)
+        snapshots.newest_good(self.outlook, 0, load)
+
+
+def storage_of(settings: Settings) -> Storage:
+    """The storage out of the settings, its keys read from their files."""
+    given = settings.storage
+    return Storage(
+        folder=settings.plant.data_dir,
+        url=given.url,
+        endpoint=given.endpoint,
+        region=given.region,
+        access_key=_key("storage.access_key_file", given.access_key_file),
+        secret_key=_key("storage.secret_key_file", given.secret_key_file),
+        allow_http=given.allow_http,
+    )
+
+
+def _key(setting: str, file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(setting, str(file), f"cannot be read: {error}") from error

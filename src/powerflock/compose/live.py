@@ -25,15 +25,16 @@ from powerflock.api.app import create_app
 from powerflock.autobidder.runner import Runner
 from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.clockwork import Clockwork
-from powerflock.compose.files import PlantFiles, SnapshotFiles
+from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.parts import CORES, import_prices, ring_settings
 from powerflock.compose.prices import LivePrices
+from powerflock.compose.registry import registrar_of
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND
-from powerflock.domain.errors import InvalidInput, LogError
+from powerflock.domain.errors import InvalidInput, LogError, RegistryError
 from powerflock.domain.registry import Registry
 from powerflock.gateway.protocol import CommandAck
 from powerflock.gateway.server import Gateway
@@ -50,6 +51,7 @@ from powerflock.twins.estimate import EstimateSettings
 
 STATIC = Path(api.__file__).parent / "static"
 _JUST_AFTER_S = 0.001
+_PUBLISH_EVERY_S = 2.0
 _log = logging.getLogger("powerflock")
 
 
@@ -104,7 +106,7 @@ class LivePlant:
         self._runner = await asyncio.to_thread(self._recover, pool)
         self._view.runner = self._runner
         self._gateway = await self._open_gateway()
-        await asyncio.gather(self._turn_for_ever(), self._gateway.wait())
+        await asyncio.gather(self._turn_for_ever(), self._publish_for_ever(), self._gateway.wait())
 
     def _listen(self) -> socket.socket:
         """The API's socket, before anything else is begun."""
@@ -142,7 +144,8 @@ class LivePlant:
         def ring(epoch: int) -> Ring:
             return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)
 
-        runner = Runner(self._log, ring, SnapshotFiles(self._files.snapshots))
+        registrar = registrar_of(self._settings, self._log, self._clockwork.clock.now_us)
+        runner = Runner(self._log, ring, SnapshotFiles.of(storage_of(self._settings)), registrar)
         runner.recover()
         now = self._clockwork.clock.now_us()
         import_prices(outlook, self._prices.week_before(now), now)
@@ -193,6 +196,18 @@ class LivePlant:
             last, left = began, self._until_interval_s()
             pause = period - (time.monotonic() - began)
             await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))
+
+    async def _publish_for_ever(self) -> None:
+        """Enrolments that another process kept, or that could not be sent at once; the ring never waits for them."""
+        assert self._runner is not None
+        while True:
+            try:
+                await asyncio.to_thread(self._runner.publish)
+            except Fenced:
+                raise
+            except (LogError, RegistryError) as error:
+                _log.warning("powerflock: %s", error)
+            await asyncio.sleep(_PUBLISH_EVERY_S)
 
     def _until_interval_s(self) -> float:
         """Wall seconds until the next interval has begun."""

@@ -65,6 +65,18 @@ class LogError(PowerflockError):
     code = "log_error"
 
 
+class RegistryError(PowerflockError):
+    """The registry's database cannot answer or keep what it was given: infrastructure, so the caller retries."""
+
+    code = "registry_error"
+
+
+class InconsistentRegistry(RegistryError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """Two sources say different things of one row, site or device: the log and the database are of two plants."""
+
+    code = "inconsistent_registry"
+
+
 class DamagedSnapshot(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
     """A snapshot's checksum or shape is wrong; the one before it is to be used."""
 

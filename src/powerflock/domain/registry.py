@@ -1,25 +1,28 @@
 """Who is enrolled: a fold of registry events into rows of sites and dense device numbers, partition by partition.
 
-Invariants: rows and device numbers are given in the order of enrolment and never move or disappear; a site's devices
-are numbered in the order of `SiteSpec.nameplates`, those it gets later after all others; the same events in the same
-order give the same numbers. The tables handed out are never changed afterwards. Must not know where events are kept.
+Invariants: rows and device numbers are those that the events say; they never move or disappear. An event that is known,
+or older than what is known of its site, changes nothing, so a topic may be repeated, and compacted to the newest event
+of each site: what leaves a gap in the numbers waits until the gap is filled. The tables handed out are never changed
+afterwards. Must not know where events are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from powerflock.domain.arrays import F32, F64, I32, I64, U8
 from powerflock.domain.columns import DeviceKind
-from powerflock.domain.errors import InvalidInput, NotFound
+from powerflock.domain.enrolment import Decision, Ends, SiteChange, Standing, decide, decode_entry
+from powerflock.domain.errors import InconsistentRegistry, InvalidInput, NotFound
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
-from powerflock.domain.site import Nameplate, SiteSpec, Tariff, check_spec
+from powerflock.domain.site import SiteSpec, Tariff
+from powerflock.domain.site_columns import TableColumn, plate_columns, spec_columns
 
 ABSENT = -1
 """The device number of a device that a site does not have."""
@@ -51,6 +54,17 @@ class Enrolment(NamedTuple):
     added: I64
     updated: I64
     outcome: Outcome
+
+
+class Applied(NamedTuple):
+    """What events did: rows added and rows changed, int64, ascending."""
+
+    added: I64
+    updated: I64
+
+    def __bool__(self) -> bool:
+        """Whether the partition's table is another one now."""
+        return bool(self.added.size or self.updated.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,31 +124,64 @@ class SiteTable:
         return SiteTable(**cast, places=tuple(places))
 
 
-TableColumn: TypeAlias = I32 | U8 | F32 | F64
 _DTYPES = {"I32": "<i4", "U8": "|u1", "F32": "<f4", "F64": "<f8"}
 TABLE_COLUMNS = {item.name: _DTYPES[str(item.type)] for item in fields(SiteTable) if item.name != "places"}
 """Name and dtype of each of the table's columns, in order."""
 
 
-class _NewDevices(NamedTuple):
-    """Devices that a site got: its first ones, or more."""
-
-    row: int
-    plates: list[Nameplate]
-    first: bool
-
-
 class _Partition:
+    """`numbers[row]` is the newest event's; `scattered` are device numbers that do not simply follow each other."""
+
     def __init__(self) -> None:
         self.specs: list[SiteSpec] = []
+        self.numbers: list[int] = []
         self.row_of: dict[str, int] = {}
-        self.later: dict[int, list[int]] = {}
+        self.scattered: dict[int, tuple[int, ...]] = {}
         self.place_of: dict[Place, int] = {}
         self.table = SiteTable.empty()
+        self.newest = 0
+        self.waiting: dict[int, SiteChange] = {}
+        self._rows_waiting, self._devices_waiting, self._top_row, self._top_device = 0, 0, -1, -1
+
+    def devices(self, row: int) -> tuple[int, ...]:
+        """The numbers of a site's devices, in the order of its nameplates."""
+        scattered = self.scattered.get(row)
+        if scattered is not None:
+            return scattered
+        first = int(self.table.first_device[row])
+        return tuple(range(first, first + len(self.specs[row].nameplates())))
+
+    def standing(self, row: int) -> Standing:
+        """A site as it is known."""
+        return Standing(row, self.devices(row), self.specs[row])
+
+    def hold(self, change: SiteChange) -> None:
+        """Let a change wait, unless as new a one is known."""
+        row, before = change.row, self.waiting.get(change.row)
+        known = row < len(self.specs)
+        if change.number <= (before.number if before is not None else self.numbers[row] if known else 0):
+            return
+        had = before.devices if before is not None else self.devices(row) if known else ()
+        self.waiting[row] = change
+        self._rows_waiting += before is None and not known
+        self._devices_waiting += len(change.devices) - len(had)
+        self._top_row, self._top_device = max(self._top_row, row), max(self._top_device, *change.devices)
+        self.newest = max(self.newest, change.number)
+
+    def take(self) -> list[SiteChange]:
+        """What waited, by row, if the rows and the devices' numbers then have no gap; else nothing yet."""
+        rows, devices = len(self.specs), self.table.devices
+        if self._rows_waiting and self._top_row + 1 != rows + self._rows_waiting:
+            return []
+        if self._devices_waiting and self._top_device + 1 != devices + self._devices_waiting:
+            return []
+        taken = [self.waiting[row] for row in sorted(self.waiting)]
+        self.waiting, self._rows_waiting, self._devices_waiting = {}, 0, 0
+        return taken
 
 
 class Registry:
-    """All partitions' sites. `enrol` applies one event; everything else only reads."""
+    """All partitions' sites. `enrol`, `apply` and `replay` change it; everything else only reads."""
 
     def __init__(self, partitions: int) -> None:
         """An empty registry of `partitions` ≥ 1 partitions."""
@@ -159,38 +206,72 @@ class Registry:
         return sum(len(part.specs) for part in self._partitions)
 
     def enrol(self, partition: int, specs: Sequence[SiteSpec]) -> Enrolment:
-        """Apply one registry event: add unknown sites, update changed specs in their rows, leave equal ones alone.
+        """Decide on `specs` and apply the decision at once: for a registry that is nobody else's."""
+        decision = self.decide(partition, specs)
+        applied = self.apply(partition, decision.changes)
+        return Enrolment(*applied, Outcome.of(len(specs) - len(decision.reasons), decision.reasons))
 
-        A spec that is out of bounds, of another partition, or that removes a device of a known site or puts one before
-        others is refused with its reason; the others are applied all the same.
-        """
+    def decide(self, partition: int, specs: Sequence[SiteSpec]) -> Decision:
+        """What enrolling `specs` would do here; see `enrolment.decide`. Nothing is changed."""
         part = self._part(partition)
+        known = {spec.site: part.standing(part.row_of[spec.site]) for spec in specs if spec.site in part.row_of}
+        return decide(partition, self.partitions, specs, known, self.ends(partition))
+
+    def apply(self, partition: int, changes: Sequence[SiteChange]) -> Applied:
+        """Fold events in. `InconsistentRegistry` where one contradicts what is known: they are of another plant."""
+        part = self._part(partition)
+        for change in changes:
+            _check(part, partition, change)
+            part.hold(change)
         added: list[int] = []
-        updated: set[int] = set()
-        devices: list[_NewDevices] = []
-        reasons: dict[str, str] = {}
-        for spec in specs:
-            row = part.row_of.get(spec.site)
-            known = None if row is None else part.specs[row]
-            reason = self.refusal(partition, spec)
-            if reason is not None:
-                reasons[spec.site] = reason
-            elif row is None:
-                part.row_of[spec.site] = len(part.specs)
-                devices.append(_NewDevices(len(part.specs), spec.nameplates(), first=True))
-                added.append(len(part.specs))
-                part.specs.append(self._shared(spec))
-            elif known is not None and spec != known:
-                more = spec.nameplates()[len(known.nameplates()) :]
-                if more:
-                    devices.append(_NewDevices(row, more, first=False))
-                part.specs[row] = self._shared(spec)
-                updated.add(row)
-        if added or updated:
-            _refresh(part, added, sorted(updated), devices)
-        updated.difference_update(added)
-        outcome = Outcome.of(len(specs) - len(reasons), reasons)
-        return Enrolment(np.array(added, np.int64), np.array(sorted(updated), np.int64), outcome)
+        updated: list[int] = []
+        changed: list[tuple[SiteChange, int]] = []
+        for change in part.take():
+            new = change.row == len(part.specs)
+            if not new and part.specs[change.row] == change.spec:
+                part.numbers[change.row] = change.number
+                continue
+            changed.append((change, 0 if new else len(part.specs[change.row].nameplates())))
+            (added if new else updated).append(change.row)
+            self._put(part, change)
+        if changed:
+            _refresh(part, added, updated, changed)
+        return Applied(np.array(added, np.int64), np.array(updated, np.int64))
+
+    def replay(self, partition: int, payloads: Iterable[bytes]) -> Applied:
+        """Fold entries of the registry topic in, of whatever format; rows that were added are not also updated."""
+        added, updated, waiting = [np.empty(0, np.int64)], [np.empty(0, np.int64)], list[SiteChange]()
+
+        def fold() -> None:
+            done = self.apply(partition, waiting)
+            added.append(done.added)
+            updated.append(done.updated)
+            waiting.clear()
+
+        for payload in payloads:
+            entry = decode_entry(payload)
+            if isinstance(entry, list):
+                fold()
+                waiting += self.decide(partition, entry).changes
+            else:
+                waiting += entry.changes
+        fold()
+        new = np.concatenate(added)
+        return Applied(new, np.setdiff1d(np.concatenate(updated), new))
+
+    def ends(self, partition: int) -> Ends:
+        """What comes next in the partition."""
+        part = self._part(partition)
+        return Ends(len(part.specs), part.table.devices, part.newest + 1)
+
+    def waiting(self, partition: int) -> int:
+        """How many sites' events wait for those before them."""
+        return len(self._part(partition).waiting)
+
+    def standing(self, partition: int) -> list[Standing]:
+        """All sites of the partition in row order, with their devices' numbers."""
+        part = self._part(partition)
+        return [part.standing(row) for row in range(len(part.specs))]
 
     def table(self, partition: int) -> SiteTable:
         """The partition's specs as columns, as of now."""
@@ -199,11 +280,6 @@ class Registry:
     def specs(self, partition: int) -> Sequence[SiteSpec]:
         """The partition's specs in row order; not to be changed."""
         return self._part(partition).specs
-
-    def holds(self, spec: SiteSpec) -> bool:
-        """Whether the site is enrolled with exactly this spec."""
-        address = self.resolve(spec.site)
-        return address is not None and self._partitions[address.partition].specs[address.row] == spec
 
     def spec(self, site: str) -> SiteSpec:
         """The spec of an enrolled site, or `NotFound`."""
@@ -221,63 +297,56 @@ class Registry:
         if row is None:
             return None
         names = [plate.name for plate in part.specs[row].nameplates()]
-        numbers = _numbers(part, row, int(part.table.first_device[row]))
-        return SiteAddress(partition, row, dict(zip(names, numbers, strict=True)))
+        return SiteAddress(partition, row, dict(zip(names, part.devices(row), strict=True)))
 
     def _part(self, partition: int) -> _Partition:
         if not 0 <= partition < len(self._partitions):
             raise InvalidInput("partition", partition, f"must lie between 0 and {len(self._partitions) - 1}")
         return self._partitions[partition]
 
-    def refusal(self, partition: int, spec: SiteSpec) -> str | None:
-        """Why `enrol` would refuse the spec now; `None` if it would not."""
-        try:
-            check_spec(spec)
-        except InvalidInput as error:
-            return str(error)
-        home = partition_of(spec.site, self.partitions)
-        if home != partition:
-            return f"site {spec.site} belongs to partition {home} of {self.partitions}, not {partition}"
-        row = self._part(partition).row_of.get(spec.site)
-        known = None if row is None else self._part(partition).specs[row]
-        if known is not None and _fixed(spec)[: len(known.nameplates())] != _fixed(known):
-            had, has = (", ".join(name for name, _ in _fixed(each)) for each in (known, spec))
-            return (
-                f"site {spec.site} is enrolled with {had}; that can't change to {has}: "
-                "add devices after the others, or enrol it under a new id"
-            )
-        return None
-
-    def _shared(self, spec: SiteSpec) -> SiteSpec:
-        """The spec with one copy of its tariff for all sites that have it: a million homes share a few."""
-        return msgspec.structs.replace(spec, tariff=self._tariffs.setdefault(spec.tariff, spec.tariff))
+    def _put(self, part: _Partition, change: SiteChange) -> None:
+        """The site into its row, new or known; one copy of a tariff serves all its sites: a million share a few."""
+        tariff = self._tariffs.setdefault(change.spec.tariff, change.spec.tariff)
+        spec, row, devices = msgspec.structs.replace(change.spec, tariff=tariff), change.row, change.devices
+        if row == len(part.specs):
+            part.specs.append(spec)
+            part.numbers.append(change.number)
+            part.row_of[spec.site] = row
+        else:
+            part.specs[row], part.numbers[row] = spec, change.number
+        if devices != tuple(range(devices[0], devices[0] + len(devices))):
+            part.scattered[row] = devices
 
 
-def _fixed(spec: SiteSpec) -> list[tuple[str, DeviceKind]]:
-    """What of its devices a site keeps for ever."""
-    return [(plate.name, plate.kind) for plate in spec.nameplates()]
-
-
-def _numbers(part: _Partition, row: int, first: int) -> list[int]:
-    """The numbers of a site's devices: those of its enrolment from `first` on, and those it got later."""
-    later = part.later.get(row, [])
-    return [*range(first, first + len(part.specs[row].nameplates()) - len(later)), *later]
+def _check(part: _Partition, partition: int, change: SiteChange) -> None:
+    """Raise `InconsistentRegistry` if a change gives a row, a site or a device a second meaning."""
+    site, waits = change.spec.site, part.waiting.get(change.row)
+    known: SiteSpec | None = part.specs[change.row] if change.row < len(part.specs) else None
+    holder = waits.spec.site if waits is not None else known.site if known is not None else site
+    had = part.devices(change.row) if known is not None else ()
+    place = f"event {change.number} of partition {partition}"
+    if holder != site or part.row_of.get(site, change.row) != change.row:
+        raise InconsistentRegistry(f"{place} puts site {site} in row {change.row}, which is not its own")
+    shared = min(len(had), len(change.devices))
+    if change.devices[:shared] != had[:shared] or len(change.devices) != len(change.spec.nameplates()):
+        raise InconsistentRegistry(f"{place} numbers the devices of site {site} {change.devices}; known are {had}")
 
 
 def _refresh(
-    part: _Partition, added: Sequence[int], updated: Sequence[int], devices: Sequence[_NewDevices]
-) -> None:  # fmt: skip
+    part: _Partition, added: Sequence[int], updated: Sequence[int], changed: Sequence[tuple[SiteChange, int]]
+) -> None:
     """Replace the partition's table by one with the new rows and devices at its end and the updated rows rewritten."""
     for row in (*updated, *added):
         part.place_of.setdefault(_place(part.specs[row]), len(part.place_of))
-    new = _new_device_columns(part, devices) | _spec_columns([part.specs[row] for row in added], part.place_of)
+    new = _new_device_columns(changed) | _site_columns(part, added)
     columns = {name: np.concatenate((getattr(part.table, name), new[name])) for name in TABLE_COLUMNS}
     if updated:
-        for name, values in _spec_columns([part.specs[row] for row in updated], part.place_of).items():
+        for name, values in _site_columns(part, updated).items():
             columns[name][list(updated)] = values
-        plates = [plate for row in updated for plate in part.specs[row].nameplates()]
-        numbers = [number for row in updated for number in _numbers(part, row, int(columns["first_device"][row]))]
-        for name, values in _plate_columns(plates).items():
+        rewritten = [change for change, had in changed if had]
+        plates = [plate for change in rewritten for plate in change.spec.nameplates()]
+        numbers = [number for change in rewritten for number in change.devices]
+        for name, values in plate_columns(plates).items():
             columns[name][numbers] = values
     part.table = SiteTable.of(columns, part.place_of)
 
@@ -286,72 +355,24 @@ def _place(spec: SiteSpec) -> Place:
     return Place(spec.region, spec.feeder, spec.path, spec.sets, spec.gateway, spec.provider, spec.firmware)
 
 
-def _new_device_columns(part: _Partition, devices: Sequence[_NewDevices]) -> dict[str, TableColumn]:
-    """What new devices put at the end of the columns, numbered in the order in which they came."""
-    number, first, meter = part.table.devices, [], []
-    for new in devices:
-        if new.first:
-            first.append(number)
-            meter.append(number + next(i for i, plate in enumerate(new.plates) if plate.kind is DeviceKind.METER))
-        else:
-            part.later.setdefault(new.row, []).extend(range(number, number + len(new.plates)))
-        number += len(new.plates)
-    return _plate_columns([plate for new in devices for plate in new.plates]) | {
-        "device_site": np.array([new.row for new in devices for _ in new.plates], np.int32),
-        "first_device": np.array(first, np.int32),
-        "meter_device": np.array(meter, np.int32),
-    }
+def _site_columns(part: _Partition, rows: Sequence[int]) -> dict[str, TableColumn]:
+    specs = [part.specs[row] for row in rows]
+    places = np.array([part.place_of[_place(spec)] for spec in specs], np.int32)
+    return spec_columns(specs) | {"place": places}
 
 
-def _plate_columns(plates: Sequence[Nameplate]) -> dict[str, TableColumn]:
-    numbers = np.array([plate[2:] for plate in plates], np.float32).reshape(-1, 4).T
-    names = ("device_period_s", "device_capacity_kwh", "device_charge_limit_kw", "device_discharge_limit_kw")
-    columns: dict[str, TableColumn] = dict(zip(names, numbers, strict=True))
-    return columns | {"device_kind": np.array([plate.kind for plate in plates], np.uint8)}
-
-
-def _rewrite_plates(part: _Partition, columns: dict[str, TableColumn], rows: Sequence[int]) -> None:
-    """The nameplates of the devices that these sites had before, as they are now."""
-    for row in rows:
-        plates, later = part.specs[row].nameplates(), part.later.get(row, [])
-        first = int(columns["first_device"][row])
-        end = first
-        while end < part.table.devices and columns["device_site"][end] == row and end - first < len(plates):
-            end += 1
-        numbers = [*range(first, end), *later]
-        for name, values in _plate_columns(plates[: len(numbers)]).items():
-            columns[name][numbers] = values
-
-
-def _spec_columns(specs: Sequence[SiteSpec], place_of: dict[Place, int]) -> dict[str, TableColumn]:
-    rows = np.array([_spec_row(spec) for spec in specs], np.float64).reshape(-1, len(_SPEC_COLUMNS))
-    columns: dict[str, TableColumn] = dict(zip(_SPEC_COLUMNS, rows.T, strict=True))
-    return columns | {"place": np.array([place_of[_place(spec)] for spec in specs], np.int32)}
-
-
-_SPEC_COLUMNS = (
-    "capacity_kwh",
-    "charge_limit_kw",
-    "discharge_limit_kw",
-    "charge_efficiency_ratio",
-    "discharge_efficiency_ratio",
-    "reserve_kwh",
-    "import_limit_kw",
-    "export_limit_kw",
-)
-
-
-def _spec_row(spec: SiteSpec) -> tuple[float, ...]:
-    limits = (spec.import_limit_kw, spec.export_limit_kw)
-    battery = spec.storage
-    if battery is None:
-        return (0.0, 0.0, 0.0, 1.0, 1.0, 0.0, *limits)
-    return (
-        battery.capacity_kwh,
-        battery.charge_limit_kw,
-        battery.discharge_limit_kw,
-        battery.charge_efficiency_ratio,
-        battery.discharge_efficiency_ratio,
-        battery.reserve_ratio * battery.capacity_kwh,
-        *limits,
+def _new_device_columns(changed: Sequence[tuple[SiteChange, int]]) -> dict[str, TableColumn]:
+    """What new devices put at the end of the columns, in the order of their numbers."""
+    new = sorted(
+        (number, change.row, plate)
+        for change, had in changed
+        for number, plate in zip(change.devices[had:], change.spec.nameplates()[had:], strict=True)
     )
+    sites = [change for change, had in changed if not had]
+    meter = [plate.kind is DeviceKind.METER for change in sites for plate in change.spec.nameplates()]
+    number = [number for change in sites for number in change.devices]
+    return plate_columns([plate for _, _, plate in new]) | {
+        "device_site": np.array([row for _, row, _ in new], np.int32),
+        "first_device": np.array([change.devices[0] for change in sites], np.int32),
+        "meter_device": np.array(number, np.int32)[np.array(meter, np.bool_)],
+    }

@@ -33,8 +33,8 @@ class Kept:
     twins: dict[int, list[bytes]] = field(default_factory=dict)
     learned: list[bytes] = field(default_factory=list)
 
-    def save(self, partition: int, offset: int, payload: bytes) -> None:
-        self.twins[partition] = [*self.twins.get(partition, []), payload][-2:]
+    def save(self, mark: Mark, payload: bytes) -> None:
+        self.twins[mark.partition] = [*self.twins.get(mark.partition, []), payload][-2:]
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
         kept = self.twins.get(partition)
