@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from powerflock.cli_capacity import capacity
 from powerflock.cli_registry import app as registry_app
 from powerflock.domain.errors import InvalidInput, PowerflockError
 
@@ -44,6 +45,7 @@ app.add_typer(sites_app, name="sites")
 app.add_typer(bids_app, name="bids")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
+app.command()(capacity)
 
 
 class Forecast(StrEnum):
