@@ -58,7 +58,7 @@ _log = logging.getLogger("powerflock")
 def run_plant(settings: Settings, *, demo: bool, homes: int, seed: int, homes_file: Path | None) -> None:
     """Run until interrupted. Raises `InvalidInput` for what the user can mend, `LogError` where the log gives up."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("uvicorn", "picows"):
+    for noisy in ("alembic", "uvicorn", "picows"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     files = PlantFiles.open(settings.plant.data_dir)
     plant = LivePlant(settings, files, demo=demo)
