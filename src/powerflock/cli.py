@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from powerflock import cli_roles
+from powerflock.cli_capacity import capacity
 from powerflock.cli_registry import app as registry_app
 from powerflock.domain.errors import InvalidInput, PowerflockError
 
@@ -50,6 +51,7 @@ app.add_typer(alarms_app, name="alarms")
 app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
 cli_roles.add_to(app)
+app.command()(capacity)
 
 
 class Forecast(StrEnum):

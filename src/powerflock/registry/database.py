@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -80,13 +81,15 @@ class Database:
 
     def check_version(self) -> None:
         """Raise `RegistryError` unless the database has this program's version; an embedded one is brought to it."""
-        if self.embedded:
-            self.migrate()
-        elif (found := self.version()) != (wanted := wanted_version()):
+        found, wanted = self.version(), wanted_version()
+        if found == wanted:
+            return
+        if not self.embedded:
             raise RegistryError(
                 f"registry {self.shown}: the database has version {found}, this program needs {wanted}. "
                 "Run `powerflock registry migrate` once."
             )
+        self.migrate()
 
     def close(self) -> None:
         """Give all connections back."""
@@ -96,6 +99,8 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except CommandError as error:
+            raise RegistryError(f"registry {self.shown}: {error}. It is of a newer version of Powerflock.") from error
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise RegistryError(f"registry {self.shown}: {cause}. Check that it runs and may be written.") from error

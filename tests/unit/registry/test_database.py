@@ -48,3 +48,14 @@ def test_a_shared_database_is_migrated_by_command_and_an_embedded_one_by_itself(
     embedded = Database(f"sqlite:///{tmp_path}/deep/registry.sqlite")
     assert Store(embedded, 1, lambda: 0).ends() == [(0, 0, 1)]
     embedded.close()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/registry.sqlite")
+    database.migrate()
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(RegistryError, match="newer version of Powerflock"):
+        Store(database, 1, lambda: 0)
+    assert database.version() == "9999"
+    database.close()
