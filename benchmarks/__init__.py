@@ -6,6 +6,8 @@ BENCHMARKS = (
     "twins",
     "groups",
     "queries",
+    "decode",
+    "recovery",
     "curves",
     "site_optimiser",
     "site_nonconvex",
@@ -15,4 +17,7 @@ BENCHMARKS = (
     "fleet",
     "end_to_end",
 )
-"""The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`."""
+"""The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`.
+
+One with peers that are asked for by name (`--against NAME`) has them in `AGAINST`: more rows for the rows measured.
+"""

@@ -1,4 +1,4 @@
-"""The benchmarks' command line: `python -m benchmarks [NAME] [--quick] [--json]`, `--all [--write FILE]`."""
+"""The benchmarks' command line: `python -m benchmarks [NAME] [--quick] [--json] [--against PEER]`, `--all`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
@@ -22,8 +22,15 @@ from benchmarks.rows import Row
 UNKNOWN_NAME = 2
 
 
+class Peer(Protocol):
+    """A peer that is asked only where it is named."""
+
+    def __call__(self, measured: list[Row], *, quick: bool) -> list[Row]:
+        """More rows: what was measured, held against the peer; none, with the reason on stderr, where it cannot run."""
+
+
 class Benchmark(Protocol):
-    """A module of this package that measures something."""
+    """A module of this package that measures something; one with peers of its own also has `AGAINST`."""
 
     NAME: str
     SUMMARY: str
@@ -37,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Powerflock's benchmarks.")
     parser.add_argument("name", nargs="?", help="the benchmark to run; without it, they are listed")
     parser.add_argument("--quick", action="store_true", help="end in less than 40 s")
+    parser.add_argument("--against", metavar="PEER", help="also hold it against this peer, e.g. pekko for twins")
     parser.add_argument("--json", action="store_true", help="print only a JSON list of rows")
     parser.add_argument("--all", action="store_true", help="run every benchmark")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the results as a Markdown page")
@@ -47,15 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.name is not None and asked.name not in BENCHMARKS:
         sys.stderr.write(f"{asked.name!r} is no benchmark; there are:\n{_listing()}")
         return UNKNOWN_NAME
+    if asked.against is not None and (asked.name is None or asked.against not in peers_of(asked.name)):
+        known = {name: sorted(peers_of(name)) for name in BENCHMARKS if peers_of(name)}
+        sys.stderr.write(f"{asked.against!r} is no peer of {asked.name!r}; there are: {known}\n")
+        return UNKNOWN_NAME
     if asked.name is None and not asked.all:
         sys.stdout.write(_listing())
         return 0
     results = _run(BENCHMARKS if asked.all else (asked.name,), quick=asked.quick)
+    if asked.against is not None:
+        results[asked.name] += peers_of(asked.name)[asked.against](results[asked.name], quick=asked.quick)
     _print(results, as_json=asked.json)
     if asked.write is not None:
-        asked.write.write_text(
-            page(results, date=asked.date, command=_command(asked.name, quick=asked.quick)), encoding="utf-8"
-        )
+        asked.write.write_text(page(results, date=asked.date, command=_command(asked)), encoding="utf-8")
         sys.stderr.write(f"wrote {asked.write}\n")
     return 0
 
@@ -63,6 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def load(name: str) -> Benchmark:
     """The benchmark's module, imported now."""
     return cast("Benchmark", importlib.import_module(f"benchmarks.{name}"))
+
+
+def peers_of(name: str) -> Mapping[str, Peer]:
+    """The peers that the benchmark is held against only where they are named."""
+    found: Mapping[str, Peer] = getattr(load(name), "AGAINST", {})
+    return found
 
 
 def page(results: dict[str, list[Row]], *, date: str, command: str) -> str:
@@ -81,8 +99,9 @@ def page(results: dict[str, list[Row]], *, date: str, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(name: str | None, *, quick: bool) -> str:
-    return f"python -m benchmarks {name or '--all'}{' --quick' if quick else ''}"
+def _command(asked: argparse.Namespace) -> str:
+    against = f" --against {asked.against}" if asked.against else ""
+    return f"python -m benchmarks {asked.name or '--all'}{' --quick' if asked.quick else ''}{against}"
 
 
 def machine() -> str:

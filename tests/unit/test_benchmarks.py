@@ -7,34 +7,53 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from benchmarks import (
     BENCHMARKS,
+    actors,
     command,
     curves,
+    decode,
     emhass,
     end_to_end,
     fleet,
+    fleets,
     groups,
     peak,
+    pekko,
     policy,
+    recovery,
     site_nonconvex,
     site_optimiser,
     twins,
 )
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
+from powerflock.domain.columns import DeviceKind
+from powerflock.domain.registry import SiteTable
+from powerflock.gateway.protocol import JSON, MSGPACK
 from powerflock.optimise import Plans, SiteProblems, solve
 from powerflock.optimise.envelope import EnvelopePlans, solve_envelope
+from powerflock.twins.apply import step
+from powerflock.twins.columns import Shard
+from powerflock.twins.snapshot import Mark, load
 from tests.unit.test_peers import idle_peer
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("DEVICES", 500), ("BATCH_ROWS", 100), ("OBJECTS", 50), ("ACTORS", 20)):
+    monkeypatch.setattr(fleets, "FEEDERS", 7)
+    for name, value in (("SITES", 300), ("BATCH_ROWS", 100)):
         monkeypatch.setattr(twins, name, value)
-    for name, value in (("SITES", 300), ("QUICK_CURVES", 100), ("FEEDERS", 7)):
+    for name, value in (("OBJECTS", 50), ("ACTORS", 20)):
+        monkeypatch.setattr(actors, name, value)
+    monkeypatch.setattr(actors, "peer_rate", lambda peer, devices, rounds: None)
+    for name, value in (("SITES", 300), ("QUICK_CURVES", 100)):
         monkeypatch.setattr(groups, name, value)
+    monkeypatch.setattr(decode, "READINGS", 600)
+    for name, value in (("SITES", 100), ("BATCH_ROWS", 40)):
+        monkeypatch.setattr(recovery, name, value)
     for name, value in (("QUICK_CURVES", 60), ("QUICK_COMPARED", 20)):
         monkeypatch.setattr(curves, name, value)
     for name, value in (("QUICK_HOMES", 12), ("QUICK_REFEREED", 4), ("QUICK_FLEET", 30)):
@@ -97,7 +116,71 @@ def test_a_page_names_the_machine_the_date_and_the_figures(tiny: None, tmp_path:
     text = target.read_text(encoding="utf-8")
     assert "Measured on 2026-01-02" in text
     assert "cores" in text
-    assert "500 devices" in text
+    assert "300 sites" in text
+
+
+def test_a_peer_is_asked_where_it_is_named_and_said_so_on_the_page(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pekko, "ask", lambda actors, rounds: pekko.Answer(100.0, 1e6, 500))
+    target = tmp_path / "page.md"
+    assert command.main(["twins", "--quick", "--against", "pekko", "--write", str(target)]) == 0
+    text = target.read_text(encoding="utf-8")
+    assert "python -m benchmarks twins --quick --against pekko" in text
+    assert "an Apache Pekko actor per device" in text
+
+
+def test_without_java_and_maven_pekko_is_left_out_with_the_reason(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command.main(["twins", "--quick", "--json", "--against", "pekko"]) == 0
+    captured = capsys.readouterr()
+    assert "pekko is left out, for it cannot be built and run: no java and no mvn on the PATH" in captured.err
+    assert "Pekko" not in captured.out
+
+
+@pytest.mark.parametrize("arguments", [["groups", "--against", "pekko"], ["twins", "--against", "erlang"]])
+def test_a_peer_that_a_benchmark_does_not_have_exits_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(arguments) == 2
+    assert "{'twins': ['pekko']}" in capsys.readouterr().err
+
+
+def test_a_recovery_that_ends_in_another_state_fails_the_benchmark(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(payload: bytes, table: SiteTable) -> tuple[Shard, Mark]:
+        shard, mark = load(payload, table)
+        shard.sites["desired_seq"] += 1
+        return shard, mark
+
+    monkeypatch.setattr(recovery, "load", forgetful)
+    with pytest.raises(RuntimeError, match="recovered from the snapshot, the shard is not what it was"):
+        recovery.run(quick=True)
+
+
+def test_readings_that_do_not_come_through_fail_the_benchmark(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "DEVICES", {"battery": 0, "solar": 1, "meter": 2**32 - 1})
+    with pytest.raises(RuntimeError, match="of 600 readings came through, or not as they are"):
+        decode.run(quick=True)
+
+
+def test_the_decoder_and_the_plain_loop_find_the_same(tiny: None) -> None:
+    frames = decode.frames_of(JSON, 3)
+    packed = decode.columns_of(MSGPACK, 300)
+    plain = decode.looped(msgspec.json.decode, frames)
+    assert decode.decoded(JSON, frames).tobytes() == plain.tobytes() == decode.decoded(MSGPACK, packed).tobytes()
+
+
+def test_the_made_up_fleet_has_two_and_a_half_devices_a_site() -> None:
+    table = fleets.table(4_000)
+    assert table.devices / table.sites == pytest.approx(2.5, abs=0.05)
+    assert set(table.device_kind.tolist()) == {int(kind) for kind in DeviceKind}
+    first = np.searchsorted(table.device_site, np.arange(table.sites))
+    assert table.first_device.tolist() == first.tolist()
+    assert (table.device_kind[table.meter_device] == DeviceKind.METER).all()
+    shard = Shard.of(table)
+    assert step(shard, fleets.readings(table), fleets.NOW_US).applied == table.devices
 
 
 def test_a_ratio_says_how_many_times_better_ours_is() -> None:

@@ -184,7 +184,7 @@ class Runner:
             self._next[partition] = entries[-1].offset + 1
 
     def _save(self, now_us: int) -> None:
-        """Copy every partition as it stands where the interval begins, and each half-hour what was learned, to save."""
+        """Save a copy of each partition as it stands where the interval begins; every half-hour, what was learned."""
         marks = [
             Mark(partition, offset, self._claim.epoch, self._log.end("commands", partition))
             for partition, offset in enumerate(self._next)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 
 from powerflock.domain.arrays import Records
@@ -79,8 +80,7 @@ class GatewayOptions:
     """Frames refused in a row after which the session is closed."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, eq=False):
     """Readings taken within the session's credits, to be logged and then settled; `devices[i]` sent `rows[i]`.
 
     Those that came as columns are `TELEMETRY` records already, and name their devices themselves.

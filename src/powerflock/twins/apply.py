@@ -72,12 +72,16 @@ def step(shard: Shard, batch: Records, now_us: int) -> StepReport:
     """
     if batch.dtype != TELEMETRY:
         raise InvalidInput("telemetry batch's dtype", str(batch.dtype), f"must be {TELEMETRY}")
-    violations = tuple(validate(batch, TELEMETRY_SCHEMA))
+    rows, kinds = np.ascontiguousarray(batch), shard.table.device_kind
     invalid: Bools = np.zeros(batch.size, np.bool_)
+    violations: tuple[Violation, ...] = ()
+    if not _within(
+        rows, _WHOLE, _REAL
+    ):  # the usual batch breaks no rule, and this is six times faster than to ask which
+        violations = tuple(validate(batch, TELEMETRY_SCHEMA))
     for violation in violations:
         invalid[violation.rows] = True
     verdicts: U8 = np.empty(batch.size, np.uint8)
-    rows, kinds = np.ascontiguousarray(batch), shard.table.device_kind
     _apply(shard.devices, kinds, rows, invalid, now_us + FUTURE_US, _BOUNDS, verdicts)
     return _report(batch, verdicts, violations)
 
@@ -132,10 +136,22 @@ def _bounds() -> F64:
     return bounds
 
 
+def _ranges(names: tuple[str, ...]) -> list[tuple[float, float]]:
+    """Lowest and highest value of each column of telemetry, as its dtype has them."""
+    columns = {column.name: column for column in TELEMETRY_SCHEMA.columns}
+    dtypes = {name: TELEMETRY[name].type for name in names}
+    return [(dtypes[name](columns[name].low).item(), dtypes[name](columns[name].high).item()) for name in names]
+
+
 _BOUNDS = _bounds()
+_WHOLE: I64 = np.array(_ranges(("device", "seq", "time_us", "received_us")), np.int64)
+_REAL: F64 = np.array(
+    _ranges(("power_kw", "energy_kwh", "charge_limit_kw", "discharge_limit_kw", "capacity_kwh")), np.float64
+)
 _UP, _DOWN = int(SiteEventKind.LINK_UP), int(SiteEventKind.LINK_DOWN)
 _APPLIED_EVENT, _LINK_UP, _LINK_DOWN = int(SiteEventKind.APPLIED), int(Link.UP), int(Link.DOWN)
 _ANSWER_APPLIED, _ALL_SITES = ANSWER_APPLIED, ALL_SITES
+_BLOCK = 64
 
 
 @kernel
@@ -173,6 +189,24 @@ def _changes_link(sites: Records, row: int, events: Records, i: int) -> bool:
 
 
 @kernel
+def _within(batch: Records, whole: I64, real: F64) -> bool:
+    """Whether every value lies between the `whole` (4, 2) and `real` (5, 2) bounds of its column, or is NaN."""
+    sound = True
+    for i in range(batch.size):
+        row = batch[i]
+        sound &= (row.device >= whole[0, 0]) & (row.device <= whole[0, 1])
+        sound &= (row.seq >= whole[1, 0]) & (row.seq <= whole[1, 1])
+        sound &= (row.time_us >= whole[2, 0]) & (row.time_us <= whole[2, 1])
+        sound &= (row.received_us >= whole[3, 0]) & (row.received_us <= whole[3, 1])
+        sound &= not ((row.power_kw < real[0, 0]) | (row.power_kw > real[0, 1]))
+        sound &= not ((row.energy_kwh < real[1, 0]) | (row.energy_kwh > real[1, 1]))
+        sound &= not ((row.charge_limit_kw < real[2, 0]) | (row.charge_limit_kw > real[2, 1]))
+        sound &= not ((row.discharge_limit_kw < real[3, 0]) | (row.discharge_limit_kw > real[3, 1]))
+        sound &= not ((row.capacity_kwh < real[4, 0]) | (row.capacity_kwh > real[4, 1]))
+    return sound
+
+
+@kernel
 def _possible(power_kw: float, energy_kwh: float, bounds: F64, kind: int) -> bool:
     """Whether a device of this kind can say so; what is unknown can."""
     if power_kw < bounds[kind, 0] or power_kw > bounds[kind, 1]:
@@ -184,25 +218,35 @@ def _possible(power_kw: float, energy_kwh: float, bounds: F64, kind: int) -> boo
 def _apply(
     devices: Records, kinds: U8, batch: Records, invalid: Bools, horizon_us: int, bounds: F64, verdicts: U8
 ) -> None:  # fmt: skip
-    for i in range(batch.size):
-        row = batch[i]
-        if invalid[i]:
-            verdicts[i] = _INVALID
-        elif row.device >= devices.size:
-            verdicts[i] = _UNKNOWN
-        elif row.time_us > horizon_us:
-            verdicts[i] = _FUTURE
-        elif row.seq <= devices[row.device].seq:
-            verdicts[i] = _DUPLICATE if row.seq == devices[row.device].seq else _LATE
-        elif not _possible(row.power_kw, row.energy_kwh, bounds, kinds[row.device]):
-            verdicts[i] = _INVALID
-        else:
-            device = devices[row.device]
-            device.seq = row.seq
-            device.time_us = row.time_us
-            device.energy_kwh = row.energy_kwh
-            device.power_kw = row.power_kw
-            device.charge_limit_kw = row.charge_limit_kw
-            device.discharge_limit_kw = row.discharge_limit_kw
-            device.capacity_kwh = row.capacity_kwh
-            verdicts[i] = _APPLIED
+    """Block by block, first read what each row's device has: the processor then fetches them all at once."""
+    newest, kind = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.uint8)
+    for start in range(0, batch.size, _BLOCK):
+        end = min(start + _BLOCK, batch.size)
+        for i in range(start, end):
+            number = batch[i].device
+            if number < devices.size:
+                newest[i - start], kind[i - start] = devices[number].seq, kinds[number]
+        for i in range(start, end):
+            row = batch[i]
+            if invalid[i]:
+                verdicts[i] = _INVALID
+            elif row.device >= devices.size:
+                verdicts[i] = _UNKNOWN
+            elif row.time_us > horizon_us:
+                verdicts[i] = _FUTURE
+            elif row.seq < newest[i - start]:
+                verdicts[i] = _LATE
+            elif row.seq <= devices[row.device].seq:  # an earlier row of the block may have raised it
+                verdicts[i] = _DUPLICATE if row.seq == devices[row.device].seq else _LATE
+            elif not _possible(row.power_kw, row.energy_kwh, bounds, kind[i - start]):
+                verdicts[i] = _INVALID
+            else:
+                device = devices[row.device]
+                device.seq = row.seq
+                device.time_us = row.time_us
+                device.energy_kwh = row.energy_kwh
+                device.power_kw = row.power_kw
+                device.charge_limit_kw = row.charge_limit_kw
+                device.discharge_limit_kw = row.discharge_limit_kw
+                device.capacity_kwh = row.capacity_kwh
+                verdicts[i] = _APPLIED

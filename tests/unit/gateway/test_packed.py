@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import numpy as np
 import pytest
@@ -111,7 +109,7 @@ def test_an_older_session_is_told_which_version_it_needs() -> None:
 def test_a_value_out_of_range_is_traced_to_its_device_seq_and_row() -> None:
     bad = [*ROWS, ReadingRow("battery", 7, START_US, 5e5, 1.0), ReadingRow("meter", 8, 12, 1.0, 1.0)]
     made = taken(session(), columns(6, bad))
-    other = dataclasses.replace(made, rows=to_records([made])[:3])
+    other = msgspec.structs.replace(made, rows=to_records([made])[:3])
     found = refusals([other, made], validate(to_records([other, made]), TELEMETRY_SCHEMA))
     assert list(found) == [made]
     assert found[made].rows == [3, 4]

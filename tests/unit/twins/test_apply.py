@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerflock.domain.columns import SiteEventKind
+from powerflock.domain.columns import TELEMETRY, TELEMETRY_SCHEMA, SiteEventKind
 from powerflock.domain.errors import InvalidInput
+from powerflock.domain.schema import Column
 from powerflock.twins.apply import ALL_SITES, FUTURE_US, desire, note, step
 from powerflock.twins.columns import NEVER, Link, Shard, applied_kw, enrol, unconfirmed
 from powerflock.twins.snapshot import state_hash
@@ -55,6 +58,27 @@ def test_bad_rows_are_refused_with_their_devices_and_the_good_ones_applied() -> 
     assert report.invalid_devices.tolist() == [2, 3]
     assert {violation.column for violation in report.violations} >= {"power_kw", "charge_limit_kw"}
     assert (twins.devices["seq"] >= 0).tolist() == [False, False, False, False, True, False, False]
+
+
+@pytest.mark.parametrize("column", [column for column in TELEMETRY_SCHEMA.columns if column.name != "device"])
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_every_columns_range_is_kept_and_its_ends_belong_to_it(column: Column, end: str) -> None:
+    sign = -1 if end == "low" else 1
+    at_the_end, beyond = batch_of(reading(2, 1, 1.0)), batch_of(reading(2, 1, 1.0))
+    at_the_end[column.name] = getattr(column, end)
+    beyond[column.name] = at_the_end[column.name] + sign * max(1, abs(float(getattr(column, end))) / 1000)
+    assert step(shard(), at_the_end, 2**62).applied == 1
+    report = step(shard(), beyond, 2**62)
+    assert (report.invalid, [violation.column for violation in report.violations]) == (1, [column.name])
+
+
+@pytest.mark.parametrize(
+    "column", [column for column in TELEMETRY_SCHEMA.columns if TELEMETRY[column.name].kind == "f"]
+)
+def test_unknown_is_taken_only_where_the_schema_says_what_it_means(column: Column) -> None:
+    batch = batch_of(reading(2, 1, 1.0, 1.0, limits=1.0))
+    batch[column.name] = np.nan
+    assert step(shard(), batch, NOW_US).applied == bool(column.nan)
 
 
 def test_a_reading_that_does_not_know_its_power_makes_it_unknown_not_zero() -> None:
@@ -105,8 +129,9 @@ def test_any_order_and_repetition_of_a_stream_ends_in_the_same_state(
     step(clean, batch_of(*sorted(rows)), NOW_US)
     again = data.draw(st.lists(st.sampled_from(rows), max_size=20)) if rows else []
     shuffled = data.draw(st.permutations(rows + again))
-    cut = data.draw(st.integers(0, len(shuffled)))
-    reports = [step(messy, batch_of(*part), NOW_US) for part in (shuffled[:cut], shuffled[cut:])]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
+    parts = [shuffled[start:end] for start, end in pairwise([0, *cuts, len(shuffled)])]
+    reports = [step(messy, batch_of(*part), NOW_US) for part in parts]
     assert state_hash(messy) == state_hash(clean)
     for report in reports:
         fates = (report.applied, report.duplicate, report.late, report.unknown, report.future, report.invalid)
