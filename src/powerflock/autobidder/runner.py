@@ -39,6 +39,7 @@ GROUP = "plant"
 SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT, _ACCOUNTS_KEPT, _POLICIES_KEPT = 1000, 2, 1
 _ROWS_KEPT = 100_000
+_READ_AT_ONCE = 1000
 
 
 class Runner:
@@ -174,14 +175,15 @@ class Runner:
         self._log.transact(entries, commits, self._claim)
 
     def _ingest(self, partition: int, now_us: int) -> None:
-        while True:
-            entries = self._log.read("telemetry", partition, self._next[partition])
+        """Apply what the partition has now; what comes meanwhile is for the next turn."""
+        more = True
+        while more:
+            entries = self._log.read("telemetry", partition, self._next[partition], _READ_AT_ONCE)
+            more = len(entries) == _READ_AT_ONCE
             for entry in entries:
                 report = self.ring.ingest(partition, decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
                 self.counts.take(report)
-            if not entries:
-                return
-            self._next[partition] = entries[-1].offset + 1
+                self._next[partition] = entry.offset + 1
 
     def _save(self, now_us: int) -> None:
         """Save a copy of each partition as it stands where the interval begins; every half-hour, what was learned."""
