@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what running and testing need, into .venv and (where allowed) with apt. Repeating it costs a few milliseconds.
 #
-#   scripts/setup.sh [--without-browser]     browser and PostgreSQL are needed by the tests alone
+#   scripts/setup.sh [--without-browser]     browser, PostgreSQL and Kafka are needed by the tests alone
 #
 # Needs: Python 3.11 to 3.14. Python packages come in the versions of uv.lock, installed by the uv that pyproject.toml pins.
 set -euo pipefail
@@ -73,6 +73,12 @@ install_postgres() {
     say "no PostgreSQL, so its tests will be skipped: as root, run 'apt-get install postgresql'"
 }
 
+install_broker() {
+  command -v java >/dev/null && command -v mvn >/dev/null && return
+  apt_install default-jre-headless maven ||
+    say "no Java or Maven, so tests with a Kafka broker will be skipped: as root, run 'apt-get install default-jre-headless maven'"
+}
+
 # A compiled kernel is cached beside its source, and numba asks only whether that file changed, not those of the kernels
 # it calls: once one changed, all that are older go.
 drop_stale_kernels() {
@@ -98,4 +104,4 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   printf '%s' "$wanted" >"$stamp"
 fi
 drop_stale_kernels
-[ "${1:-}" = --without-browser ] || { install_browser; install_postgres; }
+[ "${1:-}" = --without-browser ] || { install_browser; install_postgres; install_broker; }

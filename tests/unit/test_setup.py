@@ -59,7 +59,7 @@ def test_a_python_without_environments_says_what_to_install(machine: Path) -> No
     assert "as root, run 'apt-get install python3-venv'" in done.stderr
 
 
-def test_a_second_time_costs_nothing_and_a_missing_browser_is_no_failure(machine: Path) -> None:
+def test_a_second_time_costs_nothing_and_a_missing_browser_or_broker_is_no_failure(machine: Path) -> None:
     stamp = f"cat pyproject.toml uv.lock | sha256sum | tr -d '\\n'; printf %s {machine}"
     (machine / ".venv").mkdir()
     wanted = subprocess.run(["bash", "-c", stamp], cwd=machine, capture_output=True, text=True, check=True).stdout
@@ -69,6 +69,7 @@ def test_a_second_time_costs_nothing_and_a_missing_browser_is_no_failure(machine
     done = setup(machine)
     assert done.returncode == 0
     assert "as root, run 'apt-get install chromium'" in done.stderr
+    assert "as root, run 'apt-get install default-jre-headless maven'" in done.stderr
 
 
 def test_an_absent_data_file_is_skipped_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

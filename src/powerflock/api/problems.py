@@ -16,7 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from powerflock.api.headers import SECURITY_HEADERS
-from powerflock.domain.errors import InvalidInput, LogError, NotFound, PowerflockError, RegistryError, Unauthorised
+from powerflock.domain.errors import (
+    InvalidInput,
+    LogError,
+    NotFound,
+    NotReady,
+    PowerflockError,
+    RegistryError,
+    Unauthorised,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -39,6 +47,7 @@ STATUSES: tuple[tuple[type[PowerflockError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TooManyStreams, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RegistryError, HTTPStatus.SERVICE_UNAVAILABLE),
 )

@@ -22,7 +22,7 @@ from powerflock.compose.directory import Directory
 from powerflock.compose.rows import account_row, bid_row, coverage, group_detail, group_rows, prometheus
 from powerflock.compose.site_view import SiteView
 from powerflock.domain.clock import MICROS_PER_S, Clock, to_rfc3339
-from powerflock.domain.errors import InvalidInput
+from powerflock.domain.errors import NotReady
 from powerflock.domain.outcomes import Status
 from powerflock.domain.site import SiteSpec
 from powerflock.groups.hierarchy import PORTFOLIO
@@ -127,7 +127,7 @@ class LiveView:
         """See `PlantView`."""
         view = self._site_view()
         if view is None:
-            raise InvalidInput("plant", self._phase(), "is not ready to show sites", "Try again in a few seconds.")
+            raise self._not_ready("shows no sites")
         return view.detail(site)
 
     def _site_view(self) -> SiteView | None:
@@ -154,13 +154,13 @@ class LiveView:
     def acknowledge(self, alarm: str, by: str) -> AlarmRow:
         """See `AlarmView`."""
         if self.runner is None:
-            raise InvalidInput("plant", self._phase(), "is not ready to hear of alarms", "Try again in a few seconds.")
+            raise self._not_ready("hears of no alarms")
         return alarm_row(self.runner.acknowledge(alarm, by, self._clock.now_us()), self.runner.ring.registry)
 
     def group(self, group: str) -> models.GroupDetail:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
-            raise InvalidInput("plant", self._phase(), "is not ready to show groups", "Try again in a few seconds.")
+            raise self._not_ready("shows no groups")
         return group_detail(self.runner.ring.hierarchy, self.turn.groups, self.turn.firm, group)
 
     def bids(self, limit: int) -> Sequence[models.BidRow]:
@@ -180,7 +180,7 @@ class LiveView:
     def enrol(self, specs: Sequence[SiteSpec]) -> models.EnrolResult:
         """See `PlantView`."""
         if self.runner is None:
-            raise InvalidInput("plant", self._phase(), "is not ready to enrol sites", "Try again in a few seconds.")
+            raise self._not_ready("takes no sites")
         outcome = self.runner.enrol(specs)
         kept = [spec.site for spec in specs if spec.site not in outcome.reasons]
         tokens = {site: self._token_of(site) for site in kept} if outcome.status != Status.REFUSED else {}
@@ -206,6 +206,9 @@ class LiveView:
 
     def _book(self) -> AlarmBook:
         return self.runner.alarms.book if self.runner is not None else AlarmBook()
+
+    def _not_ready(self, what: str) -> NotReady:
+        return NotReady(f"the plant is {self._phase()}: it {what} yet. Try again in a few seconds.")
 
     def _phase(self) -> models.Phase:
         if self.runner is None:

@@ -59,6 +59,12 @@ class NotFound(PowerflockError):  # noqa: N818 - reads as a sentence where it is
     code = "not_found"
 
 
+class NotReady(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
+    """The plant still comes back after a stop: the same request succeeds a little later."""
+
+    code = "not_ready"
+
+
 class LogError(PowerflockError):
     """The log cannot append or read: infrastructure, so the caller stops or retries."""
 
