@@ -94,7 +94,7 @@ class KafkaOptions:
 
     def __post_init__(self) -> None:
         """Refuse what no cluster accepts."""
-        if not re.fullmatch(r"[^\s,/@]+:\d+(,[^\s,/@]+:\d+)*", self.servers):
+        if not re.fullmatch(r"[^\s,;/@]+:\d+(,[^\s,;/@]+:\d+)*", self.servers):
             raise InvalidInput("log URL", f"kafka://{self.servers}", "must be kafka://HOST:PORT[,HOST:PORT]")
         if not re.fullmatch(r"[a-zA-Z0-9._-]{0,100}", self.prefix):
             raise InvalidInput(

@@ -144,8 +144,8 @@ class Owner:
                     self._commit_offsets(group, places)
                 self._patiently(lambda: self._producer.commit_transaction(self._options.patience_s))
             except KafkaException as error:
-                if is_fenced(cause(error)):
-                    self._lost = True
+                self._lost = self._lost or is_fenced(cause(error))
+                if self._lost:
                     raise LostProducer from error
                 self._try_to_abort()
                 raise
@@ -175,7 +175,7 @@ class Owner:
         self._patiently(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, self._options.patience_s))
 
     def _patiently(self, call: Callable[[], None]) -> None:
-        """Call again what may be called again. A commit without an answer in the end has an unknown fate: lost."""
+        """Call again what may be; with no answer in the end a transaction's fate is unknown, the producer lost."""
         deadline = time.monotonic() + 2 * self._options.transaction_s
         while True:
             try:

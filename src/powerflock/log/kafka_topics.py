@@ -151,7 +151,7 @@ def unsafe_topic(name: str, config: Mapping[str, str], replicas: int, *, lasting
     if least >= replicas > 1:
         yield f"topic {name} has min.insync.replicas {least} of {replicas} replicas: one lost broker stops all writing"
     if config["unclean.leader.election.enable"] == "true":
-        yield f"topic {name} has unclean.leader.election.enable: acknowledged entries can be lost, set it to false"
+        yield f"topic {name} has unclean.leader.election.enable true: acknowledged entries can be lost, set it to false"
     if int(config["max.message.bytes"]) < MESSAGE_BYTES:
         yield f"topic {name} has max.message.bytes {config['max.message.bytes']}: make it {MESSAGE_BYTES} or more"
     kept = int(config["retention.ms"])
