@@ -16,6 +16,7 @@ BENCHMARKS = (
     "policy",
     "fleet",
     "end_to_end",
+    "kafka",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`.
 

@@ -1,0 +1,147 @@
+"""Readings through a real Kafka broker beside the client: produced, consumed and applied to twins, in batches.
+
+Ours are Arrow batches of 10,000 readings through the log's port, acknowledged by the broker, read as committed, decoded
+and applied to a million twins. The peer is Quix Streams in an environment of its own, on the same broker: the same
+readings as JSON, a message each, every one taken by a function that updates an object in a dict, with its own default
+settings. Both produce first and consume then, and a reading counts once for both. "By client core-second" divides by
+the processor time of the client's process, all threads; "by the wall" by the time passed, the broker's work included.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks import peers
+from benchmarks.rows import Row, more_is_better
+from benchmarks.twins import BATCH_ROWS, NOW_US, meters, readings
+from powerflock.domain.arrays import Records
+from powerflock.domain.batches import decode, encode
+from powerflock.domain.columns import TELEMETRY
+from powerflock.log.kafka_options import KafkaOptions, TopicOptions
+from powerflock.log.open import open_log
+from powerflock.log.port import Log
+from powerflock.twins.apply import step
+from powerflock.twins.columns import Shard
+from tests.kafka import brokers
+
+NAME = "kafka"
+SUMMARY = "readings through a real Kafka broker into twins, in batches, against Quix Streams a message at a time"
+
+PEER = peers.Peer("quixstreams", ("quixstreams==3.28.1",), "kafka_peer.py")
+DEVICES = 1_000_000
+MESSAGES, QUICK_MESSAGES = 100_000, 20_000
+READ_ENTRIES = 20
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """Readings, and the seconds they took: of the processor in the client's process, and by the wall."""
+
+    readings: int
+    core_s: float
+    wall_s: float
+
+
+class Stage(NamedTuple):
+    """A part of a round."""
+
+    produced: Spent
+    applied: Spent
+
+    @property
+    def whole(self) -> Spent:
+        """Both parts, one after the other."""
+        one, two = self.produced, self.applied
+        return Spent(one.readings, one.core_s + two.core_s, one.wall_s + two.wall_s)
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Rows by core-second and by the wall, whole and by part; the peer's are left out where it cannot be installed."""
+    reason = brokers.missing()
+    if reason:
+        raise RuntimeError(reason)
+    with tempfile.TemporaryDirectory() as folder, brokers.running(Path(folder), heap_mb=1024, quick=False) as cluster:
+        options = KafkaOptions(topics={"telemetry": TopicOptions(1)})
+        log = open_log(f"kafka://{cluster.bootstrap}", options)
+        rounds = list(_rounds(log, 3 if quick else 7))
+        log.close()
+        theirs = _peer(cluster.bootstrap, QUICK_MESSAGES if quick else MESSAGES)
+    whole = [stage.whole for stage in rounds]
+    metric = f"readings produced, consumed and applied to {DEVICES:,} twins, batches of {BATCH_ROWS:,}"
+    rows = [
+        _row(f"{metric}, by client core-second", _rate(whole, "core_s"), theirs, "core_s"),
+        _row(f"{metric}, by the wall, broker beside it", _rate(whole, "wall_s"), theirs, "wall_s"),
+    ]
+    parts = {"produced": [stage.produced for stage in rounds], "consumed and applied": [s.applied for s in rounds]}
+    for part, spent in parts.items():
+        rows.append(_row(f"readings {part}, by client core-second", _rate(spent, "core_s"), None, "core_s"))
+        rows.append(_row(f"readings {part}, by the wall", _rate(spent, "wall_s"), None, "wall_s"))
+    return rows
+
+
+def _row(metric: str, value: float, theirs: Spent | None, by: str) -> Row:
+    if theirs is None:
+        return Row(metric=metric, value=value, unit="readings/s")
+    against = f"Quix Streams 3.28.1, a JSON message for each of {theirs.readings:,} readings"
+    return more_is_better(metric, value, "readings/s", against, _rate([theirs], by))
+
+
+def _rate(spent: list[Spent], by: str) -> float:
+    """Median readings a second."""
+    return statistics.median(each.readings / float(getattr(each, by)) for each in spent)
+
+
+def _rounds(log: Log, count: int) -> Iterator[Stage]:
+    """A reading of each device in each round; the first round, with its compiling, is not counted."""
+    shard, rows, offset = Shard.of(meters(DEVICES)), readings(DEVICES), 0
+    for number in range(count + 1):
+        rows["seq"] += 1
+        with _timed() as produced:
+            _produce(log, rows)
+        with _timed() as applied:
+            offset = _apply(log, shard, offset)
+        log.trim("telemetry", 0, offset)
+        if number:
+            yield Stage(*(Spent(DEVICES, *times) for times in (produced, applied)))
+
+
+@contextmanager
+def _timed() -> Iterator[list[float]]:
+    """Seconds of the processor and of the wall that the block takes."""
+    spent: list[float] = []
+    core, wall = time.process_time(), time.perf_counter()
+    yield spent
+    spent += [time.process_time() - core, time.perf_counter() - wall]
+
+
+def _produce(log: Log, rows: Records) -> None:
+    """Encode and append all, 10 batches on the way at once."""
+    size = 10 * BATCH_ROWS
+    for start in range(0, len(rows), size):
+        batches = range(start, min(start + size, len(rows)), BATCH_ROWS)
+        log.append_many([("telemetry", 0, encode(rows[first : first + BATCH_ROWS])) for first in batches])
+
+
+def _apply(log: Log, shard: Shard, offset: int) -> int:
+    """Read what is new, apply it, and return the next offset; every row must take effect."""
+    applied = 0
+    while applied < DEVICES:
+        for entry in log.read("telemetry", 0, offset, READ_ENTRIES):
+            report = step(shard, decode(entry.payload, TELEMETRY), NOW_US)
+            if report.applied != report.rows:
+                raise RuntimeError(f"only {report.applied} of {report.rows} readings were applied")
+            applied += report.rows
+            offset = entry.offset + 1
+    return offset
+
+
+def _peer(servers: str, messages: int) -> Spent | None:
+    answer = peers.ask(PEER, msgspec.json.encode({"servers": servers, "messages": messages}))
+    return msgspec.json.decode(answer, type=Spent) if answer is not None else None
