@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks import peers
+from benchmarks import fleets, peers
 from benchmarks.rows import Row, more_is_better
-from benchmarks.twins import BATCH_ROWS, NOW_US, meters, readings
+from benchmarks.twins import BATCH_ROWS
 from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import TELEMETRY
@@ -36,7 +36,8 @@ NAME = "kafka"
 SUMMARY = "readings through a real Kafka broker into twins, in batches, against Quix Streams a message at a time"
 
 PEER = peers.Peer("quixstreams", ("quixstreams==3.28.1",), "kafka_peer.py")
-DEVICES = 1_000_000
+SITES = 400_000
+"""With 2.5 devices each."""
 MESSAGES, QUICK_MESSAGES = 100_000, 20_000
 READ_ENTRIES = 20
 
@@ -74,7 +75,7 @@ def run(*, quick: bool) -> list[Row]:
         log.close()
         theirs = _peer(cluster.bootstrap, QUICK_MESSAGES if quick else MESSAGES)
     whole = [stage.whole for stage in rounds]
-    metric = f"readings produced, consumed and applied to {DEVICES:,} twins, batches of {BATCH_ROWS:,}"
+    metric = f"readings produced, consumed and applied to the twins of {SITES:,} sites, batches of {BATCH_ROWS:,}"
     rows = [
         _row(f"{metric}, by client core-second", _rate(whole, "core_s"), theirs, "core_s"),
         _row(f"{metric}, by the wall, broker beside it", _rate(whole, "wall_s"), theirs, "wall_s"),
@@ -100,7 +101,8 @@ def _rate(spent: list[Spent], by: str) -> float:
 
 def _rounds(log: Log, count: int) -> Iterator[Stage]:
     """A reading of each device in each round; the first round, with its compiling, is not counted."""
-    shard, rows, offset = Shard.of(meters(DEVICES)), readings(DEVICES), 0
+    table = fleets.table(SITES)
+    shard, rows, offset = Shard.of(table), fleets.readings(table), 0
     for number in range(count + 1):
         rows["seq"] += 1
         with _timed() as produced:
@@ -109,7 +111,7 @@ def _rounds(log: Log, count: int) -> Iterator[Stage]:
             offset = _apply(log, shard, offset)
         log.trim("telemetry", 0, offset)
         if number:
-            yield Stage(*(Spent(DEVICES, *times) for times in (produced, applied)))
+            yield Stage(*(Spent(rows.size, *times) for times in (produced, applied)))
 
 
 @contextmanager
@@ -132,9 +134,9 @@ def _produce(log: Log, rows: Records) -> None:
 def _apply(log: Log, shard: Shard, offset: int) -> int:
     """Read what is new, apply it, and return the next offset; every row must take effect."""
     applied = 0
-    while applied < DEVICES:
+    while applied < shard.devices.size:
         for entry in log.read("telemetry", 0, offset, READ_ENTRIES):
-            report = step(shard, decode(entry.payload, TELEMETRY), NOW_US)
+            report = step(shard, decode(entry.payload, TELEMETRY), fleets.NOW_US)
             if report.applied != report.rows:
                 raise RuntimeError(f"only {report.applied} of {report.rows} readings were applied")
             applied += report.rows

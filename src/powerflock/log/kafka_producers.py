@@ -144,8 +144,8 @@ class Owner:
                     self._commit_offsets(group, places)
                 self._patiently(lambda: self._producer.commit_transaction(self._options.patience_s))
             except KafkaException as error:
-                self._lost = self._lost or is_fenced(cause(error))
-                if self._lost:
+                if is_fenced(cause(error)):
+                    self._lost = True
                     raise LostProducer from error
                 self._try_to_abort()
                 raise
