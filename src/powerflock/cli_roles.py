@@ -23,7 +23,7 @@ Port = Annotated[int | None, typer.Option(help="Port to serve.", show_default=Fa
 
 def add_to(app: typer.Typer) -> None:
     """Add the roles to the command line."""
-    for role in (gateway, twins, autobidder):
+    for role in (gateway, twins, autobidder, api):
         app.command()(role)
 
 
@@ -61,6 +61,18 @@ def autobidder(
     from powerflock.compose.roles.process import run_role
 
     run_role(settings, "autobidder", Autobidder)
+
+
+def api(
+    log: LogUrl = None, data_dir: DataDir = None, name: Name = None, health_port: HealthPort = None,
+    port: Port = None, config: ConfigFile = None,
+) -> None:  # fmt: skip
+    """Run an API process: page, REST and stream of a plant of many processes."""
+    settings = _settings(config, log, data_dir, name, health_port, {"api.port": port})
+    from powerflock.compose.roles.api import Api
+    from powerflock.compose.roles.process import run_role
+
+    run_role(settings, "api", Api)
 
 
 def _settings(

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from powerflock.alarms import Alarm, AlarmBook, AlarmSettings, AlarmState, acknowledge, watch
+from powerflock.domain.arrays import Records
 from powerflock.log.port import Log
-from powerflock.plant.model import Turn
-from powerflock.plant.shard import SiteShard
+from powerflock.twins.estimate import SiteColumns
 
 TOPIC = "alarms"
 KEPT = 1000
@@ -43,18 +43,15 @@ class AlarmDesk:
 
     def recover(self, log: Log) -> None:
         """Open the book that the log has."""
-        for entry in log.newest(TOPIC, 0):
-            newest = msgspec.msgpack.decode(entry.payload, type=AlarmsChanged)
-            self.book = AlarmBook({alarm.id: alarm for alarm in newest.book})
-            self._state = AlarmState.empty(self._partitions, self.book)
+        self.book = newest_book(log)
+        self._state = AlarmState.empty(self._partitions, self.book)
 
-    def look(self, turn: Turn, shards: Sequence[SiteShard]) -> None:
-        """Take in what the sites did in `turn`; what it raised and cleared is owed to the log."""
-        sites = [shard.twins.sites for shard in shards]
-        change = watch(self._state, turn.columns, sites, turn.now_us, self._settings)
+    def look(self, columns: Sequence[SiteColumns], sites: Sequence[Records], now_us: int) -> None:
+        """Take in what every partition's sites did (with their `SITE` records); what changed is owed to the log."""
+        change = watch(self._state, columns, sites, now_us, self._settings)
         if change.raised or change.cleared:
             book = tuple(change.book.by_id.values())
-            self._owed.append(AlarmsChanged(turn.now_us, change.raised, change.cleared, (), book))
+            self._owed.append(AlarmsChanged(now_us, change.raised, change.cleared, (), book))
 
     def entries(self) -> list[tuple[str, int, bytes]]:
         """What is owed to the log, oldest first."""
@@ -77,3 +74,11 @@ class AlarmDesk:
         """This change is in the log."""
         self._state.book = AlarmBook({alarm.id: alarm for alarm in change.book})
         self.written()
+
+
+def newest_book(log: Log) -> AlarmBook:
+    """The book as the log has it; empty where nothing was ever wrong."""
+    for entry in log.newest(TOPIC, 0):
+        newest = msgspec.msgpack.decode(entry.payload, type=AlarmsChanged)
+        return AlarmBook({alarm.id: alarm for alarm in newest.book})
+    return AlarmBook()

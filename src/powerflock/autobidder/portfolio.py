@@ -12,6 +12,9 @@ from collections import deque
 
 import msgspec
 
+from powerflock.alarms import Alarm, AlarmSettings
+from powerflock.autobidder import alarm_desk
+from powerflock.autobidder.alarm_desk import AlarmDesk
 from powerflock.autobidder.records import IntervalBegan, PlantRow, plant_row
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.domain.errors import InvalidInput
@@ -29,7 +32,10 @@ _ORDERS_KEPT, _ROWS_KEPT = 10, 100_000
 class PortfolioRunner:
     """The portfolio's only owner, from its claim to the next one's; not to be used by two threads at once."""
 
-    def __init__(self, log: Log, name: str, coordinator: Coordinator, partitions: int) -> None:
+    def __init__(
+        self, log: Log, name: str, coordinator: Coordinator, partitions: int,
+        alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
+    ) -> None:  # fmt: skip
         """Claim the portfolio as `name`, fencing any other owner."""
         self._log, self.coordinator, self._partitions = log, coordinator, partitions
         self._claim = log.claim(GROUP, name)
@@ -39,9 +45,12 @@ class PortfolioRunner:
         """Reports that could not be read: of a version that this process does not know."""
         self._next = [0] * partitions
         self._owed: list[IntervalBegan] = []
+        self.alarms = AlarmDesk(alarms, partitions)
+        """Its caller has it look at what the sites do."""
 
     def recover(self) -> None:
         """Take up the account and the interval that was open; one that was not settled yet is settled now."""
+        self.alarms.recover(self._log)
         newest = self._log.newest("market", 0, EVENTS_SHOWN)
         events = [msgspec.msgpack.decode(entry.payload, type=IntervalBegan) for entry in newest]
         if not events:
@@ -69,13 +78,23 @@ class PortfolioRunner:
         row = plant_row(decided.groups, decided.award, now_us)
         entries = [("orders", 0, encode_message(decided.order)), ("plant", 0, msgspec.msgpack.encode(row))]
         entries += [("market", 0, msgspec.msgpack.encode(event)) for event in self._owed]
+        entries += self.alarms.entries()
         self._log.transact(entries, claim=self._claim)
+        self.alarms.written()
         self._owed = []
         self.rows.append(row)
         if begins:
-            for topic, kept in (("orders", _ORDERS_KEPT), ("plant", _ROWS_KEPT)):
+            for topic, kept in (("orders", _ORDERS_KEPT), ("plant", _ROWS_KEPT), (alarm_desk.TOPIC, alarm_desk.KEPT)):
                 self._log.trim(topic, 0, max(self._log.end(topic, 0) - kept, 0))
         return decided
+
+    def acknowledge(self, alarm_id: str, who: str, now_us: int) -> Alarm:
+        """`who` has seen the alarm: durable, then in the book. `NotFound` for an alarm that is not in it."""
+        change = self.alarms.acknowledged(alarm_id, who, now_us)
+        entry = alarm_desk.TOPIC, 0, msgspec.msgpack.encode(change)
+        self._log.transact([*self.alarms.entries(), entry], claim=self._claim)
+        self.alarms.adopt(change)
+        return change.acknowledged[0]
 
     def _event(self, opened_us: int, settled: tuple[Settlement, ...]) -> IntervalBegan:
         """The market's state after an interval began, or after one was settled."""

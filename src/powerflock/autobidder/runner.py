@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from powerflock.alarms import Alarm, AlarmSettings
+from powerflock.alarms import Alarm, AlarmBook, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
 from powerflock.autobidder.enrolment import LogRegistrar, Registrar
@@ -81,6 +81,16 @@ class Runner:
         """Commands of this owner are numbered above this."""
         return self._claim.epoch * SEQUENCES_PER_EPOCH
 
+    @property
+    def book(self) -> AlarmBook:
+        """The book of alarms, as it is in the log."""
+        return self.alarms.book
+
+    @property
+    def missing(self) -> Sequence[int]:
+        """Partitions that do not turn: none, as one owner turns them all."""
+        return ()
+
     def recover(self) -> None:
         """Take up where the open interval began; the readings since are applied by the next tick."""
         with self._lock:
@@ -134,7 +144,7 @@ class Runner:
             if turn.began is not None:
                 self._owed.append(self._event(turn, now_us))
             self._policies_owed |= dict(turn.policies)
-            self.alarms.look(turn, self.ring.shards)
+            self.alarms.look(turn.columns, [shard.twins.sites for shard in self.ring.shards], now_us)
             row = row_of(turn)
             self._write(turn, row)
             self.alarms.written()

@@ -22,15 +22,18 @@ import uvicorn
 
 from powerflock import api
 from powerflock.api.app import create_app
+from powerflock.api.models import SiteDetail
 from powerflock.autobidder.runner import Runner
 from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.clockwork import Clockwork
+from powerflock.compose.directory import Directory
 from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
 from powerflock.compose.parts import CORES, alarm_settings, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
+from powerflock.compose.site_view import SiteView
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
 from powerflock.domain.clock import MICROS_PER_S
@@ -42,6 +45,7 @@ from powerflock.gateway.server import Gateway
 from powerflock.gateway.session import Address, GatewayOptions
 from powerflock.gateway.tokens import issue
 from powerflock.log.port import Fenced, Log
+from powerflock.plant.model import Turn
 from powerflock.plant.outlook import BaselineOutlook
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
@@ -75,7 +79,7 @@ class LivePlant:
         self._prices = LivePrices(settings, self._clockwork.first_us)
         self._log: Log = open_plant_log(settings, files.log)
         labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
-        self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site))
+        self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site), self._detail)
         self._runner: Runner | None = None
         self._snapshot_writer = ThreadPoolExecutor(1, "snapshots")
         self._gateway: Gateway | None = None
@@ -222,6 +226,11 @@ class LivePlant:
         vitals.log_entries = runner.counts.entries
         await self._send_commands()
         await self._send_policies()
+
+    def _detail(self, site: str, turn: Turn, directory: Directory) -> SiteDetail:
+        """One site whole, by the ring's own shards."""
+        assert self._runner is not None, "there is a turn, so there is a runner"
+        return SiteView(self._runner.ring, turn, directory).detail(site)
 
     def _acknowledged(self, site: str, address: Address, ack: CommandAck) -> None:
         """What became of a command at the edge, counted: nothing counts as applied that no edge has confirmed."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from powerflock.compose.site_list import SiteList
 from powerflock.domain.clock import MICROS_PER_HOUR, to_rfc3339
 from powerflock.domain.columns import DeviceKind, Issuer
 from powerflock.domain.errors import NotFound
+from powerflock.domain.registry import Registry
 from powerflock.domain.site import SiteSpec
+from powerflock.groups.hierarchy import Hierarchy
 from powerflock.optimise.respond import best_cost, value
-from powerflock.plant.model import Turn
-from powerflock.plant.ring import Ring
-from powerflock.twins.estimate import device_freshness
+from powerflock.plant.model import RingSettings
+from powerflock.plant.shard import SiteShard
+from powerflock.twins.commanded import Commanded
+from powerflock.twins.estimate import SiteColumns, device_freshness
 
 _IDLE_KW = 0.05
 _PAID = ("paid", "topped_up", "shared")
@@ -32,10 +35,50 @@ class Place(NamedTuple):
     row: int
 
 
+class Sites(Protocol):
+    """What is known of sites beside a moment's columns: the ring, or a process that owns some of its partitions."""
+
+    @property
+    def registry(self) -> Registry:
+        """Who is enrolled."""
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """In which groups."""
+
+    @property
+    def settings(self) -> RingSettings:
+        """How the ring turns."""
+
+    @property
+    def shards(self) -> Sequence[SiteShard]:
+        """Every partition's own columns; without sites where it is not owned."""
+
+
+class Moment(Protocol):
+    """What the sites did at one time, by partition: a turn, or as much of one."""
+
+    @property
+    def now_us(self) -> int:
+        """The time."""
+
+    @property
+    def interval(self) -> int:
+        """The market interval."""
+
+    @property
+    def columns(self) -> tuple[SiteColumns, ...]:
+        """What they do."""
+
+    @property
+    def commanded(self) -> tuple[Commanded, ...]:
+        """What they were told."""
+
+
 class SiteView:
     """The sites of one turn."""
 
-    def __init__(self, ring: Ring, turn: Turn, directory: Directory) -> None:
+    def __init__(self, ring: Sites, turn: Moment, directory: Directory) -> None:
         """Columns of `turn`; sites enrolled since are not in it yet."""
         self._ring, self.turn = ring, turn
         listed = [directory.of(part, columns.table) for part, columns in enumerate(turn.columns)]

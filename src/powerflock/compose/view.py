@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from powerflock.api import models
 from powerflock.api.alarm_models import AlarmRow
 from powerflock.api.queries import SitesQuery
 from powerflock.autobidder.records import PlantRow, known
-from powerflock.autobidder.runner import Runner
 from powerflock.compose.alarm_view import alarm_counts, alarm_metrics, alarm_row, alarm_rows
 from powerflock.compose.directory import Directory
 from powerflock.compose.rows import account_row, bid_row, coverage, group_detail, group_rows, prometheus
-from powerflock.compose.site_view import SiteView
+from powerflock.compose.site_list import SiteList
+from powerflock.compose.source import Source
 from powerflock.domain.clock import MICROS_PER_S, Clock, to_rfc3339
 from powerflock.domain.errors import NotReady
 from powerflock.domain.outcomes import Status
@@ -29,6 +30,7 @@ from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.plant.model import Turn
 
 _MOST_ROWS = 2000
+Detail: TypeAlias = Callable[[str, Turn, Directory], models.SiteDetail]
 
 
 @dataclass(slots=True)
@@ -59,16 +61,28 @@ class Labels:
 
 
 class LiveView:
-    """A `PlantView` of a runner; `turn` is None until the ring has turned once."""
+    """A `PlantView` of a source; `turn` is None until the ring has turned once.
 
-    def __init__(self, clock: Clock, labels: Labels, token_of: Callable[[str], str]) -> None:
+    `detail` gives one site whole at the newest turn.
+    """
+
+    def __init__(self, clock: Clock, labels: Labels, token_of: Callable[[str], str], detail: Detail) -> None:
         """`token_of` issues a device token for a site id."""
-        self._clock, self._labels, self._token_of = clock, labels, token_of
+        self._clock, self._labels, self._token_of, self._detail = clock, labels, token_of, detail
         self.vitals = Vitals(clock.now_us())
-        self.runner: Runner | None = None
         self.turn: Turn | None = None
+        self._source: Source | None = None
         self._directory: Directory | None = None
-        self._sites: SiteView | None = None
+        self._sites: tuple[Turn, SiteList] | None = None
+
+    @property
+    def runner(self) -> Source | None:
+        """Where the records come from; None while it recovers."""
+        return self._source
+
+    @runner.setter
+    def runner(self, source: Source) -> None:
+        self._source, self._directory = source, Directory(source.ring.registry)
 
     def state(self) -> models.State:
         """See `PlantView`."""
@@ -120,26 +134,25 @@ class LiveView:
 
     def sites(self, query: SitesQuery) -> models.SitePage:
         """See `PlantView`."""
-        view = self._site_view()
-        return view.list.page(query) if view is not None else models.SitePage([], 0, None)
+        listed = self._site_list()
+        return listed.page(query) if listed is not None else models.SitePage([], 0, None)
 
     def site(self, site: str) -> models.SiteDetail:
         """See `PlantView`."""
-        view = self._site_view()
-        if view is None:
+        if self.turn is None or self._directory is None:
             raise self._not_ready("shows no sites")
-        return view.detail(site)
+        return self._detail(site, self.turn, self._directory)
 
-    def _site_view(self) -> SiteView | None:
+    def _site_list(self) -> SiteList | None:
         """The sites of the newest turn: made once a turn, so that its columns are worked out once."""
-        turn, runner, view = self.turn, self.runner, self._sites
-        if turn is None or runner is None:
+        turn, source, known = self.turn, self.runner, self._sites
+        if turn is None or source is None or self._directory is None:
             return None
-        if view is None or view.turn is not turn:
-            if self._directory is None:
-                self._directory = Directory(runner.ring.registry)
-            view = self._sites = SiteView(runner.ring, turn, self._directory)
-        return view
+        if known is None or known[0] is not turn:
+            listed = [self._directory.of(part, columns.table) for part, columns in enumerate(turn.columns)]
+            known = turn, SiteList(source.ring.hierarchy, turn.now_us, turn.columns, turn.commanded, listed)
+            self._sites = known
+        return known[1]
 
     def groups(self) -> Sequence[models.GroupRow]:
         """See `PlantView`."""
@@ -190,7 +203,8 @@ class LiveView:
         """See `PlantView`."""
         phase, checks = self._phase(), {}
         if phase == "recovering":
-            checks["plant"] = "recovering from the log"
+            parts = [] if self.runner is None else self.runner.missing
+            checks["plant"] = f"partitions {list(parts)} do not report" if parts else "recovering from the log"
         if self.vitals.trouble:
             checks["ring"] = self.vitals.trouble
         ready = not checks
@@ -205,13 +219,13 @@ class LiveView:
         return own + alarm_metrics(self._book())
 
     def _book(self) -> AlarmBook:
-        return self.runner.alarms.book if self.runner is not None else AlarmBook()
+        return self.runner.book if self.runner is not None else AlarmBook()
 
     def _not_ready(self, what: str) -> NotReady:
         return NotReady(f"the plant is {self._phase()}: it {what} yet. Try again in a few seconds.")
 
     def _phase(self) -> models.Phase:
-        if self.runner is None:
+        if self.runner is None or self.runner.missing:
             return "recovering"
         return "waiting" if self.turn is None or not self.turn.groups.known[PORTFOLIO] else "running"
 

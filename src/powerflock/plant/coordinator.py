@@ -98,7 +98,7 @@ class Coordinator:
     def decide(self, order: Order, reports: Sequence[Report], now_us: int) -> Decision:
         """Settle, clear and bid by the newest `reports`, one for each partition that has reported."""
         assert self.award is not None, "decide follows open"
-        reports = [self._aged(report, now_us) for report in reports]
+        reports = [aged(report, now_us, self.settings.report_life_us) for report in reports]
         rows = [self.union.rows(report.roll) for report in reports]
         groups = self.union.add([(own, report.groups) for own, report in zip(rows, reports, strict=True)])
         settled = self._settle(reports, groups)
@@ -220,22 +220,23 @@ class Coordinator:
         }
         return msgspec.structs.replace(order, price_per_kwh=cleared.price_per_kwh, feeder_price_per_kwh=own)
 
-    def _aged(self, report: Report, now_us: int) -> Report:
-        """A partition of which nothing was heard for long: as it was last, out of reach, offering nothing."""
-        age_us = now_us - report.now_us
-        if age_us <= self.settings.report_life_us:
-            return report
-        groups, zeros = report.groups, np.zeros_like(report.groups.sites)
-        still = replace(
-            groups, fresh=zeros, stale=zeros, silent=groups.sites, unreachable=groups.sites, up_kw=zeros, down_kw=zeros,
-            raise_kw=zeros, lower_kw=zeros, up_kwh=zeros, down_kwh=zeros, fresh_kw=zeros, stale_kw=zeros,
-            silent_kw=groups.rated_kw, unreachable_kw=groups.rated_kw,
-            class_up_kw=np.zeros_like(groups.class_up_kw), class_down_kw=np.zeros_like(groups.class_down_kw),
-        )  # fmt: skip
-        flat = _still(report, groups)
-        done_kwh = report.delivered_kwh + float(groups.power_sum_kw[PORTFOLIO]) * age_us / MICROS_PER_HOUR
-        following = None if report.next is None else flat
-        return msgspec.structs.replace(report, groups=still, now=flat, next=following, delivered_kwh=done_kwh)
+
+def aged(report: Report, now_us: int, life_us: int) -> Report:
+    """The report; one older than `life_us` as its partition was last, but out of reach and offering nothing."""
+    age_us = now_us - report.now_us
+    if age_us <= life_us:
+        return report
+    groups, zeros = report.groups, np.zeros_like(report.groups.sites)
+    still = replace(
+        groups, fresh=zeros, stale=zeros, silent=groups.sites, unreachable=groups.sites, up_kw=zeros, down_kw=zeros,
+        raise_kw=zeros, lower_kw=zeros, up_kwh=zeros, down_kwh=zeros, fresh_kw=zeros, stale_kw=zeros,
+        silent_kw=groups.rated_kw, unreachable_kw=groups.rated_kw,
+        class_up_kw=np.zeros_like(groups.class_up_kw), class_down_kw=np.zeros_like(groups.class_down_kw),
+    )  # fmt: skip
+    flat = _still(report, groups)
+    done_kwh = report.delivered_kwh + float(groups.power_sum_kw[PORTFOLIO]) * age_us / MICROS_PER_HOUR
+    following = None if report.next is None else flat
+    return msgspec.structs.replace(report, groups=still, now=flat, next=following, delivered_kwh=done_kwh)
 
 
 def _still(report: Report, groups: GroupTable) -> Curves:

@@ -80,23 +80,23 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feeder_price_per_kwh: dict[str, float] = {}
 
 
-def _plain(value: object) -> object:
+def plain_of(value: object) -> object:
     """An array as its dtype, shape and little-endian bytes."""
     if isinstance(value, np.ndarray):
         return value.dtype.newbyteorder("<").str, value.shape, np.ascontiguousarray(value).tobytes()
     raise NotImplementedError(f"{type(value).__name__} is no part of a message")
 
 
-def _array(kind: type, value: object) -> object:
+def array_of(kind: type, value: object) -> object:
     """The array again; `kind` is always one of `domain.arrays`."""
     del kind
     dtype, shape, data = cast("tuple[str, list[int], bytes]", value)
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
-_REPORT = msgspec.msgpack.Decoder(Report, dec_hook=_array)
-_ORDER = msgspec.msgpack.Decoder(Order, dec_hook=_array)
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=plain_of)
+_REPORT = msgspec.msgpack.Decoder(Report, dec_hook=array_of)
+_ORDER = msgspec.msgpack.Decoder(Order, dec_hook=array_of)
 
 
 def encode(message: Report | Order) -> bytes:

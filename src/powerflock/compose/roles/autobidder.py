@@ -11,15 +11,21 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
-from starlette.routing import BaseRoute
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from powerflock.alarms import Alarm
 from powerflock.autobidder.portfolio import PortfolioRunner
-from powerflock.compose.parts import import_prices, live_ages, ring_settings
+from powerflock.compose.parts import alarm_settings, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
+from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Gauge, Parts, logger
 from powerflock.domain.clock import MICROS_PER_S
-from powerflock.domain.errors import LogError
+from powerflock.domain.errors import LogError, NotFound, NotReady
 from powerflock.log.membership import Member as Membership
 from powerflock.log.port import Fenced
 from powerflock.plant.coordinator import Coordinator
@@ -27,6 +33,13 @@ from powerflock.plant.outlook import BaselineOutlook
 
 GROUP, TOPIC = "autobidder", "orders"
 _JUST_AFTER_S = 0.001
+
+
+class Acknowledged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who has seen an alarm, and when."""
+
+    by: str
+    now_us: int
 
 
 class Autobidder:
@@ -38,13 +51,15 @@ class Autobidder:
         self._lock = threading.Lock()
         self._wanted = False
         self._runner: PortfolioRunner | None = None
+        self._followed: Followed | None = None
+        self._watch_at = 0.0
         self._membership: Membership | None = None
         self._tick_ms, self._fenced, self._trouble = 0.0, 0, ""
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
         """See `Role`."""
-        return []
+        return [Route("/v1/alarms/{alarm:path}", self._acknowledge, methods=["POST"])]
 
     async def run(self) -> None:
         """See `Role`: the heartbeat is shifted to where an interval begins, so that no award is followed late."""
@@ -111,6 +126,23 @@ class Autobidder:
         """See `Changes`."""
         self.revoked(partitions)
 
+    async def _acknowledge(self, request: Request) -> Response:
+        """Somebody has seen an alarm, where the portfolio is owned here."""
+        try:
+            asked = msgspec.json.decode(await request.body(), type=Acknowledged)
+            alarm = await asyncio.to_thread(self._seen_by, str(request.path_params["alarm"]), asked)
+        except NotFound as error:
+            return Response(str(error), HTTPStatus.NOT_FOUND)
+        except (NotReady, LogError, msgspec.MsgspecError) as error:
+            return Response(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
+        return Response(msgspec.json.encode(alarm), media_type="application/json")
+
+    def _seen_by(self, alarm_id: str, asked: Acknowledged) -> Alarm:
+        with self._lock:
+            if self._runner is None:
+                raise NotReady("this process does not own the portfolio")
+            return self._runner.acknowledge(alarm_id, asked.by, asked.now_us)
+
     def _tick(self) -> None:
         with self._lock:
             if not self._wanted:
@@ -118,7 +150,9 @@ class Autobidder:
             try:
                 if self._runner is None:
                     self._runner = self._take_up()
-                self._runner.tick(self._parts.clock.now_us())
+                now_us = self._parts.clock.now_us()
+                self._watch(self._runner, now_us)
+                self._runner.tick(now_us)
                 self._trouble = ""
             except Fenced as error:
                 self._fenced += 1
@@ -128,13 +162,24 @@ class Autobidder:
                 self._trouble = str(error)
                 logger.warning("powerflock autobidder: %s", error)
 
+    def _watch(self, runner: PortfolioRunner, now_us: int) -> None:
+        """Look for alarms as often as twins publish what their sites do."""
+        if time.monotonic() < self._watch_at or self._followed is None:
+            return
+        self._watch_at = time.monotonic() + self._parts.settings.process.view_s
+        self._followed.follow_sites()
+        columns = [columns for columns, _ in self._followed.sites]
+        runner.alarms.look(columns, self._followed.records(), now_us)
+
     def _take_up(self) -> PortfolioRunner:
         parts, settings = self._parts, self._parts.settings
         now_us, outlook = parts.clock.now_us(), BaselineOutlook(settings.plant.partitions)
         prices = LivePrices(settings, parts.clockwork.first_us)
         import_prices(outlook, prices.week_before(now_us), now_us)
         coordinator = Coordinator(ring_settings(settings, live_ages(settings)), outlook, prices)
-        runner = PortfolioRunner(parts.log, parts.name, coordinator, settings.plant.partitions)
+        self._followed = Followed(parts.log, settings.plant.partitions, coordinator.settings)
+        alarms = alarm_settings(settings, settings.plant.speed)
+        runner = PortfolioRunner(parts.log, parts.name, coordinator, settings.plant.partitions, alarms)
         runner.recover()
         return runner
 

@@ -12,21 +12,30 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from http import HTTPStatus
 
-from starlette.routing import BaseRoute
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from powerflock.api.models import SiteDetail
 from powerflock.autobidder.partition import PartitionRunner
 from powerflock.compose.background import BackgroundPlanner
+from powerflock.compose.directory import Directory
 from powerflock.compose.parts import live_ages, ring_settings
 from powerflock.compose.roles.orders import NewestOrder
+from powerflock.compose.roles.owned import Owned
 from powerflock.compose.roles.process import Gauge, Parts, logger
+from powerflock.compose.site_view import SiteView
 from powerflock.compose.storage import partition_snapshots
-from powerflock.domain.errors import LogError
+from powerflock.domain.errors import LogError, NotFound
 from powerflock.domain.registry import Registry
 from powerflock.log.membership import Member as Membership
 from powerflock.log.port import Fenced
 from powerflock.plant.member import Member
 from powerflock.plant.outlook import BaselineOutlook
+from powerflock.plant.seen import seen
 
 GROUP, TOPIC = "twins", "telemetry"
 
@@ -38,6 +47,9 @@ class Twins:
         """Idle: nothing is owned before `run`."""
         self._parts, self._settings = parts, ring_settings(parts.settings, live_ages(parts.settings))
         self._orders = NewestOrder(parts.log)
+        self._registry = Registry.empty(parts.settings.plant.partitions)
+        self._directory = Directory(self._registry)
+        self._publish_at = 0.0
         self._lock = threading.Lock()
         self._wanted: set[int] = set()
         self._runners: dict[int, PartitionRunner] = {}
@@ -49,7 +61,7 @@ class Twins:
     @property
     def routes(self) -> Sequence[BaseRoute]:
         """See `Role`."""
-        return []
+        return [Route("/v1/sites/{site}", self._site)]
 
     async def run(self) -> None:
         """See `Role`."""
@@ -116,6 +128,27 @@ class Twins:
         """See `Changes`."""
         self.revoked(partitions)
 
+    async def _site(self, request: Request) -> Response:
+        """One site whole, where its partition is owned here."""
+        try:
+            found = await asyncio.to_thread(self._detail, str(request.path_params["site"]))
+        except NotFound as error:
+            return Response(str(error), HTTPStatus.NOT_FOUND)
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    def _detail(self, site: str) -> SiteDetail:
+        with self._lock:
+            owned = Owned.of(self._registry, self._settings, {p: run.member for p, run in self._runners.items()})
+            return SiteView(owned, owned, self._directory).detail(site)
+
+    def _publish(self, now_us: int) -> None:
+        """What the sites do, for lists and alarms elsewhere; whoever misses one reads the next."""
+        if time.monotonic() < self._publish_at:
+            return
+        self._publish_at = time.monotonic() + self._parts.settings.process.view_s
+        looked = [(part, runner.member) for part, runner in self._runners.items() if runner.report is not None]
+        self._parts.log.append_many([("views", part, seen(member, now_us)) for part, member in looked])
+
     def _tick(self) -> None:
         """All owned partitions by the newest order; no partition's trouble is another's."""
         trouble = ""
@@ -139,6 +172,10 @@ class Twins:
                 except (LogError, OSError) as error:
                     trouble = f"partition {partition}: {error}"
                     logger.warning("powerflock twins: %s", trouble)
+            try:
+                self._publish(now_us)
+            except LogError as error:
+                trouble = str(error)
         self._trouble = trouble
 
     def _take_over(self) -> None:
@@ -161,10 +198,9 @@ class Twins:
         parts = self._parts
 
         def member(epoch: int) -> Member:
-            registry = Registry.empty(parts.settings.plant.partitions)
-            outlook = BaselineOutlook(registry.partitions)
+            outlook = BaselineOutlook(self._registry.partitions)
             planner = BackgroundPlanner(parts.pool, lambda _: None)
-            return Member(partition, registry, self._settings, outlook, planner, epoch)
+            return Member(partition, self._registry, self._settings, outlook, planner, epoch)
 
         snapshots = partition_snapshots(parts.settings, partition)
         runner = PartitionRunner(parts.log, partition, parts.name, member, snapshots, self._writer)
