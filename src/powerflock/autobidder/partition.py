@@ -94,21 +94,28 @@ class PartitionRunner:
             self.member.resume(opened.interval, opened.spot_per_mwh, opened.opened_us)
             self.member.closed = opened.closed
 
-    def ingest(self, now_us: int) -> None:
-        """What is new in the registry and of readings."""
+    def end(self) -> int:
+        """Where the readings end now. Asked before the time is, no reading before it is from later than that time."""
+        return self._log.end("telemetry", self.partition)
+
+    def ingest(self, now_us: int, until: int) -> None:
+        """What is new in the registry, and of readings before offset `until`."""
         self._follow_registry()
-        while entries := self._log.read("telemetry", self.partition, self._next):
+        while self._next < until:
+            entries = [
+                entry for entry in self._log.read("telemetry", self.partition, self._next) if entry.offset < until
+            ]
             for entry in entries:
                 report = self.member.ingest(decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
                 self.counts.take(report)
-            self._next = entries[-1].offset + 1
+            self._next = entries[-1].offset + 1 if entries else until
 
-    def tick(self, order: Order, now_us: int) -> Records:
+    def tick(self, order: Order, now_us: int, until: int) -> Records:
         """Take in what is new, look under `order`, follow it unless it has grown old, and write it all down.
 
-        Returns the commands, which are in the log now.
+        Readings are taken up to the offset `until`. Returns the commands, which are in the log now.
         """
-        self.ingest(now_us)
+        self.ingest(now_us, until)
         member, was = self.member, self.member.interval
         self.report, policies = member.look(order, now_us)
         self._policies_owed += policies

@@ -63,7 +63,7 @@ class Cluster:
         orders = self.log.newest("orders", 0)
         for runner in self.twins:
             if runner is not None and orders:
-                runner.tick(decode_order(orders[0].payload), self.now_us)
+                runner.tick(decode_order(orders[0].payload), self.now_us, runner.end())
         if self.portfolio is not None:
             self.decided.append(self.portfolio.tick(self.now_us))
         for part, meters in enumerate(self.meters):
@@ -104,7 +104,7 @@ def test_a_partitions_new_owner_has_the_same_state_and_fences_the_old_one() -> N
     old = cluster.twins[0]
     assert old is not None
     new = cluster.take_over(0, "second")
-    new.ingest(cluster.now_us)
+    new.ingest(cluster.now_us, new.end())
     assert state_hash(new.member.shard.twins) == state_hash(old.member.shard.twins)
     assert new.member.interval == old.member.interval
     assert new.member.epoch > old.member.epoch

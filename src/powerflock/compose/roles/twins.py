@@ -158,13 +158,14 @@ class Twins:
             trouble = str(error)
         with self._lock:
             self._take_over()
-            order, now_us = self._orders.newest, self._parts.clock.now_us()
+            order = self._orders.newest
             for partition, runner in list(self._runners.items()):
                 try:
+                    until = runner.end()
                     if order is None:
-                        runner.ingest(now_us)
+                        runner.ingest(self._parts.clock.now_us(), until)
                     else:
-                        runner.tick(order, now_us)
+                        runner.tick(order, self._parts.clock.now_us(), until)
                 except Fenced as error:
                     self._fenced += 1
                     logger.warning("powerflock twins: partition %d: %s", partition, error)
@@ -173,7 +174,7 @@ class Twins:
                     trouble = f"partition {partition}: {error}"
                     logger.warning("powerflock twins: %s", trouble)
             try:
-                self._publish(now_us)
+                self._publish(self._parts.clock.now_us())
             except LogError as error:
                 trouble = str(error)
         self._trouble = trouble
