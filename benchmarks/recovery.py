@@ -20,7 +20,6 @@ from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.registry import SiteTable
 from powerflock.history import snapshots
-from powerflock.history.blobs import FolderBlobs
 from powerflock.log.sqlite import SqliteLog
 from powerflock.twins.apply import step
 from powerflock.twins.columns import Shard
@@ -52,9 +51,7 @@ def _rows(folder: Path, before: int, since: int, runs: int) -> list[Row]:
     report(log, live, range(before))
     mark = Mark(0, log.end("telemetry", 0), 1)
     beside_s = median_s(live.copy, runs)
-    within_s = median_s(
-        lambda: snapshots.write(FolderBlobs(folder), 0, mark.epoch, mark.offset, dump(live, mark)), runs
-    )
+    within_s = median_s(lambda: snapshots.write(folder, 0, mark.offset, dump(live, mark)), runs)
     readings = report(log, live, range(before, before + since))
     expected = state_hash(live)
     ours_s, whole_s = (_recovered_s(log, folder, table, expected, start) for start in ("snapshot", "beginning"))
@@ -93,7 +90,7 @@ def _recovered_s(log: SqliteLog, folder: Path, table: SiteTable, expected: str, 
     began = time.perf_counter()
     shard, offset = Shard.of(table), 0
     if start == "snapshot":
-        found = snapshots.newest_good(FolderBlobs(folder), 0, lambda payload: load(payload, table)).state
+        found = snapshots.newest_good(folder, 0, lambda payload: load(payload, table)).state
         assert found is not None, "a snapshot was written"
         shard, offset = found[0], found[1].offset
     while entries := log.read("telemetry", 0, offset, 100):
