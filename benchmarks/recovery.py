@@ -20,6 +20,7 @@ from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.registry import SiteTable
 from powerflock.history import snapshots
+from powerflock.history.blobs import FolderBlobs
 from powerflock.log.sqlite import SqliteLog
 from powerflock.twins.apply import step
 from powerflock.twins.columns import Shard
@@ -51,10 +52,11 @@ def _rows(folder: Path, before: int, since: int, runs: int) -> list[Row]:
     report(log, live, range(before))
     mark = Mark(0, log.end("telemetry", 0), 1)
     beside_s = median_s(live.copy, runs)
-    within_s = median_s(lambda: snapshots.write(folder, 0, mark.offset, dump(live, mark)), runs)
+    blobs = FolderBlobs(folder)
+    within_s = median_s(lambda: snapshots.write(blobs, 0, mark.epoch, mark.offset, dump(live, mark)), runs)
     readings = report(log, live, range(before, before + since))
     expected = state_hash(live)
-    ours_s, whole_s = (_recovered_s(log, folder, table, expected, start) for start in ("snapshot", "beginning"))
+    ours_s, whole_s = (_recovered_s(log, blobs, table, expected, start) for start in ("snapshot", "beginning"))
     log.close()
     metric = f"recovery of {table.devices:,} devices, a snapshot and {readings:,} readings since"
     whole = f"the log's {readings * (before + since) // since:,} readings without a snapshot"
@@ -85,12 +87,12 @@ def batches(rows: Records) -> list[Records]:
     return [rows[start : start + BATCH_ROWS] for start in range(0, rows.size, BATCH_ROWS)]
 
 
-def _recovered_s(log: SqliteLog, folder: Path, table: SiteTable, expected: str, start: str) -> float:
+def _recovered_s(log: SqliteLog, blobs: FolderBlobs, table: SiteTable, expected: str, start: str) -> float:
     """Seconds from nothing in memory to the last entry applied; the hash is compared outside of them."""
     began = time.perf_counter()
     shard, offset = Shard.of(table), 0
     if start == "snapshot":
-        found = snapshots.newest_good(folder, 0, lambda payload: load(payload, table)).state
+        found = snapshots.newest_good(blobs, 0, lambda payload: load(payload, table)).state
         assert found is not None, "a snapshot was written"
         shard, offset = found[0], found[1].offset
     while entries := log.read("telemetry", 0, offset, 100):
