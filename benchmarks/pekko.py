@@ -19,7 +19,7 @@ from benchmarks.rows import Row, more_is_better
 
 PROJECT = Path(__file__).resolve().parent / "pekko"
 TOOLS = ("java", "mvn")
-ACTORS, QUICK_ACTORS = 1_000_000, 100_000
+ACTORS, QUICK_ACTORS = 1_000_000, 400_000
 ROUNDS, QUICK_ROUNDS = 9, 5
 BUILD_S, RUN_S = 900, 900
 HEAP = "-Xmx3g"
