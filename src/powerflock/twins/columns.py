@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from powerflock.curve.jit import kernel
-from powerflock.domain.arrays import F64, I64, Bools, Records
+from powerflock.domain.arrays import F64, I64, Records
 from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.registry import SiteTable
@@ -154,12 +154,6 @@ def held_kw(sites: Records, row: int) -> float:
 def _all_held(sites: Records, held: F64) -> None:
     for row in range(sites.size):
         held[row] = held_kw(sites, row)
-
-
-def unconfirmed(sites: Records, now_us: int, patience_us: int) -> Bools:
-    """(S,) sites whose newest command is in force, older than `patience_us`, and was not answered."""
-    waiting = (sites["desired_seq"] > sites["answered_seq"]) & (sites["expires_us"] > now_us)
-    return np.asarray(waiting & (sites["desired_us"] + patience_us < now_us))
 
 
 def power_of(shard: Shard, kind: DeviceKind) -> F64:

@@ -13,7 +13,7 @@ from powerflock.domain.columns import TELEMETRY, TELEMETRY_SCHEMA, SiteEventKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.schema import Column
 from powerflock.twins.apply import ALL_SITES, FUTURE_US, desire, note, step
-from powerflock.twins.columns import NEVER, Link, Shard, applied_kw, enrol, unconfirmed
+from powerflock.twins.columns import NEVER, Link, Shard, applied_kw, enrol
 from powerflock.twins.snapshot import state_hash
 from tests.unit.twins.fleet import NOW_US, batch_of, commands_of, events_of, home, reading, table_of
 
@@ -153,7 +153,6 @@ def test_desired_applied_and_reported_are_told_apart() -> None:
     assert np.isnan(applied_kw(twins.sites)[1])
     desire(twins, commands_of((0, 8, -3.0)))
     assert applied_kw(twins.sites)[0] == -2.0, "the older command holds until the newer one is confirmed"
-    assert unconfirmed(twins.sites, NOW_US + 6_000_000, 5_000_000).tolist() == [True, False, False]
     desire(twins, commands_of((0, 6, 9.0)))
     assert twins.sites["desired_kw"][0] == -3.0
 
