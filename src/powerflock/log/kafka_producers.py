@@ -144,8 +144,7 @@ class Owner:
                     self._commit_offsets(group, places)
                 self._patiently(lambda: self._producer.commit_transaction(self._options.patience_s))
             except KafkaException as error:
-                if is_fenced(cause(error)):
-                    self._lost = True
+                if self._is_lost(error):
                     raise LostProducer from error
                 self._try_to_abort()
                 raise
@@ -199,4 +198,9 @@ class Owner:
         try:
             self._abort()
         except KafkaException as error:
-            self._lost = self._lost or is_fenced(cause(error))
+            self._is_lost(error)
+
+    def _is_lost(self, error: KafkaException) -> bool:
+        """Whether this producer may write no more, now that it got `error`."""
+        self._lost = self._lost or is_fenced(cause(error))
+        return self._lost
