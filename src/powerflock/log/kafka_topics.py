@@ -19,8 +19,6 @@ from powerflock.log.kafka_options import KEPT_FOR_EVER, MESSAGE_BYTES, KafkaOpti
 
 CLAIMS = "claims"
 _STEP_S = 0.02
-_DAY_MS = 86_400_000
-_LEAST_KEPT_MS = 2 * _DAY_MS
 _LEAST_OFFSETS_MIN = 7 * 24 * 60
 
 
@@ -106,7 +104,8 @@ class Topics:
         for name in (CLAIMS, *self._options.topics):
             config = self._config(ResourceType.TOPIC, self._options.named(name))
             replicas = self._replicas(self._options.named(name))
-            reasons += unsafe_topic(name, config, replicas, lasting=name == CLAIMS or self._lasting(name))
+            kept_ms = KEPT_FOR_EVER if name == CLAIMS else self._options.topic(name).retention_ms
+            reasons += unsafe_topic(name, config, replicas, kept_ms)
         nodes = self._admin.list_topics(timeout=self._options.patience_s).brokers
         reasons += unsafe_broker(self._config(ResourceType.BROKER, str(min(nodes))))
         if reasons:
@@ -114,9 +113,6 @@ class Topics:
                 f"log kafka://{self._options.servers} is not safe for production: {'; '.join(reasons)}. "
                 "Mend each, or set kafka.production = false to run without these guarantees."
             )
-
-    def _lasting(self, name: str) -> bool:
-        return self._options.topic(name).retention_ms == KEPT_FOR_EVER
 
     def _replicas(self, full: str) -> int:
         found = self._admin.list_topics(timeout=self._options.patience_s).topics[full]
@@ -141,8 +137,8 @@ def unsafe_options(options: KafkaOptions) -> Iterable[str]:
         yield f"kafka.min_insync_replicas is {options.min_insync_replicas}: 2 keep an entry on two disks"
 
 
-def unsafe_topic(name: str, config: Mapping[str, str], replicas: int, *, lasting: bool) -> Iterable[str]:
-    """What a topic's settings on the cluster put at risk; a `lasting` one must never forget by itself."""
+def unsafe_topic(name: str, config: Mapping[str, str], replicas: int, kept_ms: int) -> Iterable[str]:
+    """What a topic's settings on the cluster put at risk; it must not forget by itself before `kept_ms`."""
     least = int(config["min.insync.replicas"])
     if replicas < 3:
         yield f"topic {name} has {replicas} replicas: make it 3"
@@ -155,9 +151,8 @@ def unsafe_topic(name: str, config: Mapping[str, str], replicas: int, *, lasting
     if int(config["max.message.bytes"]) < MESSAGE_BYTES:
         yield f"topic {name} has max.message.bytes {config['max.message.bytes']}: make it {MESSAGE_BYTES} or more"
     kept = int(config["retention.ms"])
-    if "delete" in config["cleanup.policy"] and kept != KEPT_FOR_EVER and (lasting or kept < _LEAST_KEPT_MS):
-        wanted = f"{KEPT_FOR_EVER}" if lasting else f"{_LEAST_KEPT_MS} or more"
-        yield f"topic {name} has retention.ms {kept}: make it {wanted}"
+    if "delete" in config["cleanup.policy"] and kept != KEPT_FOR_EVER and not 0 <= kept_ms <= kept:
+        yield f"topic {name} has retention.ms {kept}: make it {kept_ms}"
     if "delete" in config["cleanup.policy"] and int(config["retention.bytes"]) != KEPT_FOR_EVER:
         yield f"topic {name} has retention.bytes {config['retention.bytes']}: make it {KEPT_FOR_EVER}"
     if "compact" in config["cleanup.policy"] and name != CLAIMS:

@@ -31,9 +31,9 @@ def test_what_is_safe_is_accepted(tmp_path: Path) -> None:
     assert not list(
         topics.unsafe_options(KafkaOptions(replication=3, min_insync_replicas=2, security=security)),
     )
-    assert not list(topics.unsafe_topic("market", SAFE_TOPIC, 3, lasting=True))
-    assert not list(topics.unsafe_topic("claims", SAFE_TOPIC | {"cleanup.policy": "compact"}, 3, lasting=True))
-    assert not list(topics.unsafe_topic("telemetry", SAFE_TOPIC | {"retention.ms": "604800000"}, 3, lasting=False))
+    assert not list(topics.unsafe_topic("market", SAFE_TOPIC, 3, -1))
+    assert not list(topics.unsafe_topic("claims", SAFE_TOPIC | {"cleanup.policy": "compact"}, 3, -1))
+    assert not list(topics.unsafe_topic("telemetry", SAFE_TOPIC | {"retention.ms": "604800000"}, 3, 604_800_000))
     assert not list(topics.unsafe_broker(SAFE_BROKER))
 
 
@@ -50,16 +50,16 @@ def test_what_is_safe_is_accepted(tmp_path: Path) -> None:
     ],
 )
 def test_a_topic_that_could_lose_entries_is_named(key: str, value: str) -> None:
-    (reason,) = topics.unsafe_topic("market", SAFE_TOPIC | {key: value}, 3, lasting=True)
+    (reason,) = topics.unsafe_topic("market", SAFE_TOPIC | {key: value}, 3, -1)
     assert "market" in reason
     assert key in reason
     assert value in reason
 
 
 def test_few_replicas_and_short_retention_are_named() -> None:
-    assert any("2 replicas" in reason for reason in topics.unsafe_topic("market", SAFE_TOPIC, 2, lasting=True))
-    (short,) = topics.unsafe_topic("telemetry", SAFE_TOPIC | {"retention.ms": "3600000"}, 3, lasting=False)
-    assert "retention.ms 3600000: make it 172800000 or more" in short
+    assert any("2 replicas" in reason for reason in topics.unsafe_topic("market", SAFE_TOPIC, 2, -1))
+    (short,) = topics.unsafe_topic("telemetry", SAFE_TOPIC | {"retention.ms": "3600000"}, 3, 604_800_000)
+    assert "retention.ms 3600000: make it 604800000" in short
 
 
 @pytest.mark.parametrize("key", SAFE_BROKER)
