@@ -65,15 +65,12 @@ class Stage(NamedTuple):
 
 def run(*, quick: bool) -> list[Row]:
     """Rows by core-second and by the wall, whole and by part; the peer's are left out where it cannot be installed."""
-    reason = brokers.missing()
-    if reason:
-        raise RuntimeError(reason)
-    with tempfile.TemporaryDirectory() as folder, brokers.running(Path(folder), heap_mb=1024, quick=False) as cluster:
-        options = KafkaOptions(topics={"telemetry": TopicOptions(1)})
-        log = open_log(f"kafka://{cluster.bootstrap}", options)
+    with broker() as servers:
+        options = KafkaOptions(prefix="benchmark.", topics={"telemetry": TopicOptions(1)})
+        log = open_log(f"kafka://{servers}", options)
         rounds = list(_rounds(log, 3 if quick else 7))
         log.close()
-        theirs = _peer(cluster.bootstrap, QUICK_MESSAGES if quick else MESSAGES)
+        theirs = _peer(servers, QUICK_MESSAGES if quick else MESSAGES)
     whole = [stage.whole for stage in rounds]
     metric = f"readings produced, consumed and applied to the twins of {SITES:,} sites, batches of {BATCH_ROWS:,}"
     rows = [
@@ -85,6 +82,16 @@ def run(*, quick: bool) -> list[Row]:
         rows.append(_row(f"readings {part}, by client core-second", _rate(spent, "core_s"), None, "core_s"))
         rows.append(_row(f"readings {part}, by the wall", _rate(spent, "wall_s"), None, "wall_s"))
     return rows
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """The address of a broker of our own."""
+    reason = brokers.missing()
+    if reason:
+        raise RuntimeError(reason)
+    with tempfile.TemporaryDirectory() as folder, brokers.running(Path(folder), heap_mb=1024, quick=False) as cluster:
+        yield cluster.bootstrap
 
 
 def _row(metric: str, value: float, theirs: Spent | None, by: str) -> Row:
@@ -102,7 +109,7 @@ def _rate(spent: list[Spent], by: str) -> float:
 def _rounds(log: Log, count: int) -> Iterator[Stage]:
     """A reading of each device in each round; the first round, with its compiling, is not counted."""
     table = fleets.table(SITES)
-    shard, rows, offset = Shard.of(table), fleets.readings(table), 0
+    shard, rows, offset = Shard.of(table), fleets.readings(table), log.end("telemetry", 0)
     for number in range(count + 1):
         rows["seq"] += 1
         with _timed() as produced:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,7 @@ from benchmarks import (
     fleet,
     fleets,
     groups,
+    kafka,
     peak,
     pekko,
     policy,
@@ -42,7 +45,16 @@ from tests.unit.test_peers import idle_peer
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    for name, value in (("SITES", 300), ("BATCH_ROWS", 100)):
+        monkeypatch.setattr(kafka, name, value)
+    monkeypatch.setattr(kafka, "_peer", lambda servers, messages: kafka.Spent(messages, 1.0, 1.0))
+
+    @contextlib.contextmanager
+    def shared() -> Iterator[str]:
+        yield request.getfixturevalue("kafka_servers")
+
+    monkeypatch.setattr(kafka, "broker", shared)
     monkeypatch.setattr(fleets, "FEEDERS", 7)
     for name, value in (("SITES", 300), ("BATCH_ROWS", 100)):
         monkeypatch.setattr(twins, name, value)
