@@ -6,7 +6,7 @@ SHELL := /bin/bash
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup page up test lint bench soak clean
+.PHONY: help setup page up test lint bench soak kube clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -41,7 +41,11 @@ bench: environment ## run every benchmark and write docs/benchmarks.md
 soak: setup page ## the long tests
 	$(BIN)/pytest -m soak $(ARGS)
 
+kube: environment ## the chart on a real Kubernetes control plane with simulated nodes
+	bash scripts/tools.sh helm kube
+	$(BIN)/pytest -m kube tests/kube $(ARGS)
+
 clean: ## remove what was built; a plant's data in var/ stays
 	rm -rf dist build src/powerflock/api/static ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf .venv .venv-peers
+	rm -rf .venv .venv-peers .tools

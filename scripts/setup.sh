@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what running and testing need, into .venv and (where allowed) with apt. Repeating it costs a few milliseconds.
 #
-#   scripts/setup.sh [--without-browser]     browser, PostgreSQL and Kafka are needed by the tests alone
+#   scripts/setup.sh [--without-browser]     browser, PostgreSQL, Kafka and what scripts/tools.sh builds are for the tests alone
 #
 # Needs: Python 3.11 to 3.14. Python packages come in the versions of uv.lock, installed by the uv that pyproject.toml pins.
 set -euo pipefail
@@ -104,4 +104,9 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   printf '%s' "$wanted" >"$stamp"
 fi
 drop_stale_kernels
-[ "${1:-}" = --without-browser ] || { install_browser; install_postgres; install_broker; }
+if [ "${1:-}" != --without-browser ]; then
+  install_browser
+  install_postgres
+  install_broker
+  bash scripts/tools.sh versitygw helm promtool containers
+fi

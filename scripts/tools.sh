@@ -1,27 +1,75 @@
 #!/usr/bin/env bash
-# Build servers and tools that tests speak to, each in a pinned version, into .tools/bin. Repeating it costs nothing.
+# Build servers and tools that no Python package brings, from Go source into .tools/, once for each version.
 #
-#   scripts/tools.sh NAME…     names: versitygw (an S3 server)
+#   scripts/tools.sh NAME...     versitygw (an S3 server), helm, promtool, containers (checks of Dockerfile and compose
+#                                file), kube (a control plane)
 #
-# Needs: Go 1.25 or newer, and its module proxy.
+# Needs Go. Where there is none, or a build fails, it says so and ends well: the tests that need a tool then skip with
+# that reason, and fail with CI=true. Two at a time are safe: the second waits for the first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bin=$PWD/.tools/bin
+HELM=v4.3.1
+PROMTOOL=v0.316.0
+VERSITYGW=v1.8.0
+GO_AT_LEAST=1.26
 
-install_go() { # NAME MODULE VERSION
-  local stamp=$bin/.$1-$3
-  [ -e "$stamp" ] && [ -x "$bin/$1" ] && return
-  command -v go >/dev/null || { echo "tools: $1 needs Go: install it, on Debian with 'apt-get install golang'" >&2; exit 1; }
-  mkdir -p "$bin"
-  echo "tools: building $1 $3" >&2
-  CGO_ENABLED=0 GOBIN=$bin go install "$2@$3"
-  touch "$stamp"
+say() { printf 'tools: %s\n' "$*" >&2; }
+
+has_go() {
+  local found
+  command -v go >/dev/null || { say "no Go, so nothing is built: install Go $GO_AT_LEAST or newer"; return 1; }
+  found=$(go env GOVERSION)
+  [ "$(printf '%s\n' "go$GO_AT_LEAST" "$found" | sort -V | head -1)" = "go$GO_AT_LEAST" ] ||
+    { say "$found is too old, so nothing is built: install Go $GO_AT_LEAST or newer"; return 1; }
 }
 
-for name in "$@"; do
-  case $name in
-    versitygw) install_go versitygw github.com/versity/versitygw/cmd/versitygw v1.8.0 ;;
-    *) echo "tools: there is no tool $name" >&2; exit 2 ;;
+go_build() { CGO_ENABLED=0 GOFLAGS=-buildvcs=false nice -n 5 go "$@" >&2; }
+
+install_from() { # folder of the result, then what `go install` takes
+  local into=$1
+  shift
+  GOBIN=$into go_build install -trimpath -ldflags '-s -w' "$@"
+}
+
+# What a stamp remembers: a tool is built again where this changed.
+version_of() {
+  case $1 in
+    helm) echo "$HELM" ;;
+    promtool) echo "$PROMTOOL" ;;
+    versitygw) echo "$VERSITYGW" ;;
+    containers) cat tests/deploy/containers/go.* tests/deploy/containers/*/*.go | sha256sum ;;
+    kube) cat tests/kube/go.mod tests/kube/go.sum | sha256sum ;;
+    *) say "unknown tool $1: known are versitygw, helm, promtool, containers, kube"; exit 2 ;;
   esac
+}
+
+build() {
+  local name=$1 into=$PWD/.tools/$2
+  case $name in
+    helm) install_from "$into" "helm.sh/helm/v4/cmd/helm@$HELM" ;;
+    promtool) install_from "$into" -tags remove_all_sd "github.com/prometheus/prometheus/cmd/promtool@$PROMTOOL" ;;
+    versitygw) install_from "$into" "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" ;;
+    containers)
+      (cd tests/deploy/containers && go_build build -trimpath -ldflags '-s -w' -o "$into/dockerfile-lint" ./dockerfile-lint &&
+        go_build build -trimpath -ldflags '-s -w' -o "$into/compose" github.com/compose-spec/compose-go/v2/cmd)
+      ;;
+    kube) (cd tests/kube && install_from "$into" tool && rm -rf "$into/stages" &&
+      cp -r "$(go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage" "$into/stages" && chmod -R u+w "$into/stages") ;;
+  esac
+}
+
+has_go || exit 0
+mkdir -p .tools/bin .tools/kube
+exec 9>.tools/.lock
+flock 9
+for name in "$@"; do
+  wanted=$(version_of "$name")
+  folder=bin
+  [ "$name" != kube ] || folder=kube
+  [ "$(cat ".tools/.$name" 2>/dev/null)" != "$wanted" ] || continue
+  say "building $name from source: a minute the first time, several for kube"
+  rm -f ".tools/.$name"
+  build "$name" "$folder" || { say "$name could not be built; its output is above"; continue; }
+  printf '%s' "$wanted" >".tools/.$name"
 done

@@ -23,7 +23,7 @@ def machine(tmp_path: Path) -> Path:
         where = shutil.which(tool)
         assert where is not None
         (tmp_path / "bin" / tool).symlink_to(where)
-    for name in ("pyproject.toml", "uv.lock", "scripts/setup.sh"):
+    for name in ("pyproject.toml", "uv.lock", "scripts/setup.sh", "scripts/tools.sh"):
         shutil.copy(ROOT / name, tmp_path / name)
     put(tmp_path, "id", "echo 1000")
     return tmp_path
@@ -70,6 +70,7 @@ def test_a_second_time_costs_nothing_and_a_missing_browser_or_broker_is_no_failu
     assert done.returncode == 0
     assert "as root, run 'apt-get install chromium'" in done.stderr
     assert "as root, run 'apt-get install default-jre-headless maven'" in done.stderr
+    assert "no Go, so nothing is built: install Go 1.26 or newer" in done.stderr
 
 
 def test_an_absent_data_file_is_skipped_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
