@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,22 @@ def helm(*arguments: str | Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def render(values: str | Path, *sets: str, upgrade: bool = False) -> list[Manifest]:
-    """The manifests of a release called `plant` with one of `VALUES` (by name) or a values file, and `--set` on top."""
-    file = VALUES[values] if isinstance(values, str) else values
-    command: list[str | Path] = [tool("helm"), "template", "plant", CHART, "--namespace", "energy", "--values", file]
-    done = run(*command, *(part for each in sets for part in ("--set", each)), *(["--is-upgrade"] if upgrade else []))
+@cache
+def _rendered(values: str, sets: tuple[str, ...], upgrade: bool) -> str:
+    options = [*(part for each in sets for part in ("--set", each)), *(["--is-upgrade"] if upgrade else [])]
+    done = run(tool("helm"), "template", "plant", CHART, "--namespace", "energy", "--values", VALUES[values], *options)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return done.stdout
+
+
+@cache
+def _parsed(text: str) -> list[Manifest]:
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
+
+
+def render(values: str, *sets: str, upgrade: bool = False) -> list[Manifest]:
+    """The manifests of a release called `plant` with one of `VALUES` by name and `--set` on top; not to be changed."""
+    return _parsed(_rendered(values, sets, upgrade))
 
 
 def refusal(*sets: str, values: str = "minimal") -> str:

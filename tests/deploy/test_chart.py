@@ -130,6 +130,20 @@ def test_files_that_settings_name_are_mounted() -> None:
                         assert str(Path(str(value)).parent) in mounts, f"{role}: {section}.{field}"
 
 
+@every_values_file
+@pytest.mark.parametrize("role", ROLES)
+def test_powerflock_itself_takes_the_settings(values: str, role: str, tmp_path: Path) -> None:
+    from powerflock.settings import Settings, load
+
+    absent = {"process", "kafka", "registry", "storage", "security"} - set(Settings.model_fields)
+    if absent:
+        pytest.skip(f"this tree has no settings for {sorted(absent)}, so it cannot run as roles")
+    file = tmp_path / "powerflock.toml"
+    file.write_text(named(render(values), "ConfigMap", f"plant-powerflock-{role}")["data"]["powerflock.toml"])
+    taken = {row.key: row.value for row in load(config=file).rows()}
+    assert taken["process.port"] == 8742
+
+
 def test_settings_reach_the_roles_with_their_types() -> None:
     manifests = render("production")
     assert settings(manifests, "twins")["network"] == {"feeder_import_limit_kw": 1500.0}
@@ -187,9 +201,9 @@ def test_the_network_is_closed_but_for_what_a_role_speaks() -> None:
     for _, labels in _labels(manifests):
         assert deny["podSelector"]["matchLabels"].items() <= labels.items()
     assert _allowed(manifests, "gateway") == (["health", "devices"], [9096])
-    assert _allowed(manifests, "twins") == (["health", "query"], [9096, 443])
+    assert _allowed(manifests, "twins") == (["health", "health"], [9096, 443])
     assert _allowed(manifests, "autobidder") == (["health"], [9096, 443])
-    assert _allowed(manifests, "api") == (["health", "http"], [9096, 5432, 443, "query"])
+    assert _allowed(manifests, "api") == (["health", "http"], [9096, 5432, 443, "health"])
 
 
 def _labels(manifests: list[Manifest]) -> list[tuple[str, dict[str, str]]]:

@@ -101,7 +101,7 @@ def test_an_upgrade_replaces_only_what_changed_and_a_rollback_brings_it_back(rel
 
 
 def test_more_twins_are_placed_on_other_nodes_and_zones(release: Release) -> None:
-    release.upgrade("twins.replicas=6")
+    release.upgrade("twins.replicas=6", "topologySpread.nodes=DoNotSchedule", "topologySpread.zones=DoNotSchedule")
     nodes = release.pods("twins").values()
     assert len(nodes) == 6
     assert Counter(node[-2] for node in nodes) == {"a": 2, "b": 2, "c": 2}

@@ -68,9 +68,8 @@ plant:
   partitions: {{ $values.plant.partitions }}
   data_dir: /data
 process:
-  health_host: 0.0.0.0
-  health_port: 8742
-  query_port: 8743
+  host: 0.0.0.0
+  port: 8742
 {{- if eq .role "gateway" }}
 gateway:
   host: 0.0.0.0
@@ -257,8 +256,9 @@ priorityClassName: {{ . }}
 {{- $values := .root.Values -}}
 {{- $role := index $values .role -}}
 metadata:
+  # Only labels that never change: a new chart version alone restarts nothing.
   labels:
-    {{- include "powerflock.role.labels" . | nindent 4 }}
+    {{- include "powerflock.role.selector" . | nindent 4 }}
     {{- with $values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
     checksum/settings: {{ include "powerflock.toml" . | sha256sum }}
@@ -291,6 +291,8 @@ spec:
       args: [{{ .role }}]
       env:
         - {name: POWERFLOCK_CONFIG, value: /etc/powerflock/powerflock.toml}
+        - {name: POWERFLOCK_PROCESS_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        - {name: POWERFLOCK_PROCESS_ADVERTISE, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
         {{- if eq .role "gateway" }}
         - name: POWERFLOCK_GATEWAY_NUMBER
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
@@ -299,8 +301,6 @@ spec:
         - {name: health, containerPort: 8742}
         {{- if eq .role "gateway" }}
         - {name: devices, containerPort: 8741}
-        {{- else if eq .role "twins" }}
-        - {name: query, containerPort: 8743}
         {{- else if eq .role "api" }}
         - {name: http, containerPort: 8740}
         {{- end }}
