@@ -421,7 +421,8 @@ def _read_file(file: Path) -> dict[str, object]:
             key = f"{section}.{name}"
             if key not in known:
                 raise _unknown(key, known, f"file {file}")
-            if isinstance(known[key].default, int | float) and isinstance(value, str | bool):
+            default = known[key].default
+            if isinstance(default, int | float) and not isinstance(default, bool) and isinstance(value, str | bool):
                 raise InvalidInput(f"{key} (from file {file})", value, "must be a number", "Write it without quotes.")
             values[key] = value
     return values

@@ -133,11 +133,8 @@ def test_files_that_settings_name_are_mounted() -> None:
 @every_values_file
 @pytest.mark.parametrize("role", ROLES)
 def test_powerflock_itself_takes_the_settings(values: str, role: str, tmp_path: Path) -> None:
-    from powerflock.settings import Settings, load
+    from powerflock.settings import load
 
-    absent = {"process", "kafka", "registry", "storage", "security"} - set(Settings.model_fields)
-    if absent:
-        pytest.skip(f"this tree has no settings for {sorted(absent)}, so it cannot run as roles")
     file = tmp_path / "powerflock.toml"
     file.write_text(named(render(values), "ConfigMap", f"plant-powerflock-{role}")["data"]["powerflock.toml"])
     taken = {row.key: row.value for row in load(config=file).rows()}
@@ -239,6 +236,20 @@ def test_with_strimzi_every_client_shows_a_certificate() -> None:
     assert kafka["security_protocol"] == "SSL"
     assert kafka["certificate_file"] == "/run/secrets/powerflock/kafka/tls.crt"
     assert named(manifests, "KafkaTopic", "plant-powerflock-telemetry")["spec"]["partitions"] == 12
+
+
+def test_what_strimzi_is_asked_for_is_safe_by_powerflocks_own_judgement() -> None:
+    from powerflock.log.kafka_topics import unsafe_broker, unsafe_topic
+
+    def configured(config: dict[str, object]) -> dict[str, str]:
+        return {key: str(value).lower() for key, value in config.items()}
+
+    manifests = render("everything")
+    topic = named(manifests, "KafkaTopic", "plant-powerflock-telemetry")["spec"]
+    assert list(unsafe_topic("telemetry", configured(topic["config"]), topic["replicas"], lasting=True)) == []
+    assert (
+        list(unsafe_broker(configured(named(manifests, "Kafka", "plant-powerflock")["spec"]["kafka"]["config"]))) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def test_the_folders_own_file_is_read(tmp_path: Path) -> None:
     assert origin_of("market.prices") == ("p.csv", "file powerflock.toml")
 
 
+def test_a_switch_is_turned_on_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "switch.toml"
+    file.write_text("[kafka]\nproduction = true\n")
+    assert load(config=file).settings.kafka.production is True
+
+
 def test_an_environment_can_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "other.toml"
     file.write_text("[api]\nport = 9000\n")

@@ -89,7 +89,7 @@ kafka:
   topic_prefix: {{ $values.kafka.topicPrefix | quote }}
   replication: {{ $values.kafka.replication }}
   min_insync_replicas: {{ $values.kafka.minInsyncReplicas }}
-  production: {{ ge (int $values.kafka.replication) 3 }}
+  production: {{ $values.kafka.production }}
   {{- if hasPrefix "SASL" $protocol }}
   sasl_mechanism: {{ $values.kafka.saslMechanism }}
   username: {{ $values.kafka.username | quote }}
