@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from powerflock.api import group_models as g
 from powerflock.api import models as m
 from powerflock.api.alarm_models import AlarmCounts, AlarmRow
 from powerflock.api.paging import LastRow, page_start, page_token
@@ -317,9 +318,9 @@ class FakeView:
             why,
         )
 
-    def groups(self) -> Sequence[m.GroupRow]:
+    def groups(self) -> Sequence[g.GroupRow]:
         at, rows = self._one(self.now()), []
-        tree: list[tuple[str, str | None, m.LevelName, float]] = [("portfolio", None, "portfolio", 1.0)]
+        tree: list[tuple[str, str | None, g.LevelName, float]] = [("portfolio", None, "portfolio", 1.0)]
         for region, share in zip(REGIONS, (0.42, 0.36, 0.22), strict=True):
             tree.append((region, "portfolio", "region", share))
             tree += [
@@ -331,7 +332,7 @@ class FakeView:
             fresh = round(sites * at["coverage"])
             coverage = m.Coverage(fresh, sites - fresh, 0, fresh / sites)
             rows.append(
-                m.GroupRow(
+                g.GroupRow(
                     group=name,
                     parent=parent,
                     level=level,
@@ -357,13 +358,13 @@ class FakeView:
             )
         return rows
 
-    def group(self, group: str) -> m.GroupDetail:
+    def group(self, group: str) -> g.GroupDetail:
         row = next((row for row in self.groups() if row.group == group), None)
         if row is None:
             message = f"no group is called {group!r}"
             raise NotFound(message)
-        coverage = m.CoverageKw(5.0 * row.coverage.fresh, 5.0 * row.coverage.stale, 0.0, 0.0, row.coverage.ratio)
-        return m.GroupDetail(row, coverage, unreachable=0, power_known=row.sites)
+        coverage = g.CoverageKw(5.0 * row.coverage.fresh, 5.0 * row.coverage.stale, 0.0, 0.0, row.coverage.ratio)
+        return g.GroupDetail(row, coverage, unreachable=0, power_known=row.sites)
 
     def alarms(self) -> Sequence[AlarmRow]:
         return list(self.book.values())

@@ -239,6 +239,7 @@ def test_with_strimzi_every_client_shows_a_certificate() -> None:
 
 
 def test_what_strimzi_is_asked_for_is_safe_by_powerflocks_own_judgement() -> None:
+    from powerflock.compose.logs import BY_PARTITION
     from powerflock.log.kafka_topics import unsafe_broker, unsafe_topic
 
     def configured(config: dict[str, object]) -> dict[str, str]:
@@ -246,7 +247,9 @@ def test_what_strimzi_is_asked_for_is_safe_by_powerflocks_own_judgement() -> Non
 
     manifests = render("everything")
     topic = named(manifests, "KafkaTopic", "plant-powerflock-telemetry")["spec"]
-    assert list(unsafe_topic("telemetry", configured(topic["config"]), topic["replicas"], lasting=True)) == []
+    assert (
+        list(unsafe_topic("telemetry", configured(topic["config"]), topic["replicas"], BY_PARTITION["telemetry"])) == []
+    )
     assert (
         list(unsafe_broker(configured(named(manifests, "Kafka", "plant-powerflock")["spec"]["kafka"]["config"]))) == []
     )

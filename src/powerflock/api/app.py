@@ -17,13 +17,12 @@ from starlette.responses import Response
 
 from powerflock.api.alarms import alarm_routes
 from powerflock.api.enrolment import bounded_body, check_key, parse_sites
+from powerflock.api.group_models import GroupDetail, GroupRow
 from powerflock.api.headers import SecurityHeaders
 from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
-    GroupDetail,
-    GroupRow,
     Health,
     History,
     SiteDetail,

@@ -8,12 +8,11 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from powerflock.api.alarm_models import AcknowledgeBody, AlarmRow
+from powerflock.api.group_models import GroupDetail, GroupRow
 from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
-    GroupDetail,
-    GroupRow,
     Health,
     History,
     SiteDetail,

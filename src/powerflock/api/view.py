@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from powerflock.api.alarms import AlarmView
+from powerflock.api.group_models import GroupDetail, GroupRow
 from powerflock.api.models import (
     AccountRow,
     BidRow,
     EnrolResult,
-    GroupDetail,
-    GroupRow,
     Health,
     History,
     SiteDetail,

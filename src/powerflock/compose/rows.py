@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from powerflock.api import models
+from powerflock.api.group_models import CoverageKw, GroupDetail, GroupRow, LevelName
 from powerflock.autobidder.records import Counts, IntervalBegan, known
 from powerflock.autobidder.saving import Saving
 from powerflock.domain.clock import to_rfc3339
@@ -15,7 +16,7 @@ from powerflock.groups.sums import GroupTable
 from powerflock.market.account import Settlement
 from powerflock.market.bids import dispatched_mw
 
-LEVELS: dict[Level, models.LevelName] = {
+LEVELS: dict[Level, LevelName] = {
     Level.PORTFOLIO: "portfolio", Level.REGION: "region", Level.AREA: "area", Level.FEEDER: "feeder", Level.SET: "set",
 }  # fmt: skip
 _GROUP_NUMBERS = (
@@ -34,11 +35,11 @@ def coverage(groups: GroupTable, group: int) -> models.Coverage:
 
 def group_rows(
     hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity, wanted: Sequence[int] | None = None
-) -> list[models.GroupRow]:
+) -> list[GroupRow]:
     """The `wanted` groups, or all that the table knows, each followed by those within it; sets come last."""
     columns = {name: getattr(groups, name).tolist() for name in _GROUP_NUMBERS}
     return [
-        models.GroupRow(
+        GroupRow(
             group=hierarchy.names[group],
             parent=hierarchy.names[hierarchy.parent[group]] if hierarchy.parent[group] >= 0 else None,
             level=LEVELS[Level(int(hierarchy.level[group]))],
@@ -67,21 +68,21 @@ def _in_order(hierarchy: Hierarchy, count: int) -> list[int]:
     return order
 
 
-def group_detail(hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity, name: str) -> models.GroupDetail:
+def group_detail(hierarchy: Hierarchy, groups: GroupTable, firm: FirmCapacity, name: str) -> GroupDetail:
     """One group of the table and how much of it is known, or `NotFound`."""
     group = hierarchy.id_of.get(name)
     if group is None or group >= groups.sites.size:
         msg = f"no group is called {name!r}"
         raise NotFound(msg)
     row = group_rows(hierarchy, groups, firm, [group])[0]
-    coverage_kw = models.CoverageKw(
+    coverage_kw = CoverageKw(
         float(groups.fresh_kw[group]),
         float(groups.stale_kw[group]),
         float(groups.silent_kw[group]),
         float(groups.unreachable_kw[group]),
         known(float(groups.coverage_kw_ratio[group])),
     )
-    return models.GroupDetail(row, coverage_kw, int(groups.unreachable[group]), int(groups.known[group]))
+    return GroupDetail(row, coverage_kw, int(groups.unreachable[group]), int(groups.known[group]))
 
 
 def bid_row(event: IntervalBegan, length_us: int) -> models.BidRow:

@@ -15,6 +15,7 @@ import numpy as np
 from powerflock.alarms import AlarmBook
 from powerflock.api import models
 from powerflock.api.alarm_models import AlarmRow
+from powerflock.api.group_models import GroupDetail, GroupRow
 from powerflock.api.queries import SitesQuery
 from powerflock.autobidder.records import PlantRow, known
 from powerflock.compose.alarm_view import alarm_counts, alarm_metrics, alarm_row, alarm_rows
@@ -154,7 +155,7 @@ class LiveView:
             self._sites = known
         return known[1]
 
-    def groups(self) -> Sequence[models.GroupRow]:
+    def groups(self) -> Sequence[GroupRow]:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             return []
@@ -170,7 +171,7 @@ class LiveView:
             raise self._not_ready("hears of no alarms")
         return alarm_row(self.runner.acknowledge(alarm, by, self._clock.now_us()), self.runner.ring.registry)
 
-    def group(self, group: str) -> models.GroupDetail:
+    def group(self, group: str) -> GroupDetail:
         """See `PlantView`."""
         if self.runner is None or self.turn is None:
             raise self._not_ready("shows no groups")

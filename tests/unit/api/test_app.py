@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from powerflock.api.app import create_app
-from powerflock.api.models import SITE_COLUMNS, GroupDetail, GroupRow, History, SiteDetail, SitePage, State
+from powerflock.api.group_models import GroupDetail, GroupRow
+from powerflock.api.models import SITE_COLUMNS, History, SiteDetail, SitePage, State
 from powerflock.api.paging import LastRow, page_token
 from powerflock.api.queries import SitesQuery
 from powerflock.domain.clock import MICROS_PER_S
