@@ -19,6 +19,7 @@ import typer
 
 from powerflock import cli_roles
 from powerflock.cli_capacity import capacity
+from powerflock.cli_history import app as history_app
 from powerflock.cli_registry import app as registry_app
 from powerflock.domain.errors import InvalidInput, PowerflockError
 
@@ -52,6 +53,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(registry_app, name="registry")
 cli_roles.add_to(app)
 app.command()(capacity)
+app.add_typer(history_app, name="history")
 
 
 class Forecast(StrEnum):

@@ -291,6 +291,19 @@ class AlarmSettings(Section):
     )
 
 
+class HistorySettings(Section):
+    """What is kept of readings and groups in the storage, beside the log; seconds of wall time but where it says so."""
+
+    enabled: bool = Field(default=True, description="Keep readings and group series.")
+    batch_s: float = Field(default=10.0, ge=0.1, le=600.0, description="Seconds between two appends.")
+    batch_rows: int = Field(default=500_000, ge=1_000, le=10_000_000, description="Readings in one append, at most.")
+    groups_every_s: float = Field(default=10.0, ge=1.0, le=86_400.0, description="Plant seconds between group rows.")
+    compact_every_s: float = Field(default=900.0, ge=10.0, le=86_400.0, description="Seconds between compactions.")
+    retention_days: int = Field(default=30, ge=1, le=36_500, description="Days of readings kept.")
+    series_retention_days: int = Field(default=1_100, ge=1, le=36_500, description="Days of groups' rows kept.")
+    lag_entries: int = Field(default=100_000, ge=0, le=10**8, description="Log entries that wait for it, at most.")
+
+
 class Settings(BaseSettings):
     """All sections. Build it with `load`, which knows where each value came from."""
 
@@ -311,6 +324,7 @@ class Settings(BaseSettings):
     programme: ProgrammeSettings = ProgrammeSettings()
     estimate: EstimateSettings = EstimateSettings()
     alarms: AlarmSettings = AlarmSettings()
+    history: HistorySettings = HistorySettings()
 
     @classmethod
     def settings_customise_sources(

@@ -22,7 +22,11 @@ FUNCTION_LINES = 60
 MODULES_OVER_300_LINES = 6
 """A ratchet: lower it when modules shrink, never raise it."""
 FILE_BYTES = 1_000_000
-BROAD_EXCEPT_IN = {"src/powerflock/api/stream.py:_publish"}
+BROAD_EXCEPT_IN = {
+    "src/powerflock/api/stream.py:_publish",
+    "src/powerflock/compose/past.py:_run",
+    "src/powerflock/compose/past.py:offer",
+}
 """Named supervisors that may catch everything, as `src/...py:function`; each counts what it caught in a metric."""
 CODE = ("src", "tests", "benchmarks", "scripts")
 WORDS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")

@@ -33,6 +33,7 @@ from powerflock.api.openapi import body_of, document
 from powerflock.api.page import serve_page
 from powerflock.api.problems import install_problems
 from powerflock.api.queries import HistoryQuery, NoQuery, RowsQuery, SitesQuery
+from powerflock.api.series import SeriesSource, series_routes
 from powerflock.api.stream import Broadcaster, StreamResponse
 from powerflock.api.view import PlantView
 from powerflock.domain.errors import InvalidInput
@@ -40,8 +41,12 @@ from powerflock.domain.errors import InvalidInput
 API = "/api/v1"
 
 
-def create_app(view: PlantView, enrol_key: str, static_dir: Path | None) -> FastAPI:
+def create_app(
+    view: PlantView, enrol_key: str, static_dir: Path | None, *, history: SeriesSource | None = None
+) -> FastAPI:
     """The application over `view`; `enrol_key` opens enrolment, `static_dir` holds the built page (None: none).
+
+    `history` answers for the past; without one there are no such routes.
 
     Raises `InvalidInput` for an empty key, which anybody could guess.
     """
@@ -55,6 +60,8 @@ def create_app(view: PlantView, enrol_key: str, static_dir: Path | None) -> Fast
     app.include_router(_site_routes(view, enrol_key), prefix=API, tags=["sites"])
     app.include_router(alarm_routes(view, enrol_key), prefix=API, tags=["alarms"])
     app.include_router(_market_routes(view), prefix=API, tags=["market"])
+    if history is not None:
+        app.include_router(series_routes(history), prefix=API, tags=["history"])
     app.include_router(_own_routes(view, stream), tags=["operation"])
 
     @app.get("/api/openapi.json", include_in_schema=False)

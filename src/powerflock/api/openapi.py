@@ -20,6 +20,7 @@ from powerflock.api.models import (
     State,
 )
 from powerflock.api.problems import Problem
+from powerflock.api.series_models import RevisionRow, SeriesColumns
 from powerflock.domain.site import SiteSpec
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ SHOWN = (
     SiteSpec,
     AlarmRow,
     AcknowledgeBody,
+    SeriesColumns,
+    RevisionRow,
 )
 _REF = "#/components/schemas/{name}"
 

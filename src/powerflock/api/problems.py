@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from powerflock.api.headers import SECURITY_HEADERS
 from powerflock.domain.errors import (
+    HistoryError,
     InvalidInput,
     LogError,
     NotFound,
@@ -50,6 +51,7 @@ STATUSES: tuple[tuple[type[PowerflockError], HTTPStatus], ...] = (
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RegistryError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (HistoryError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import msgspec
 
@@ -42,6 +43,17 @@ _ROWS_KEPT = 100_000
 _READ_AT_ONCE = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """Groups that read the telemetry too: it is kept until each has committed it, at most `entries` of a partition.
+
+    The bound keeps a follower that has died from filling the disk: what it missed beyond that is gone for it.
+    """
+
+    groups: tuple[str, ...] = ()
+    entries: int = 0
+
+
 class Runner:
     """One owner of all partitions. Every method may be called from any thread."""
 
@@ -53,12 +65,13 @@ class Runner:
         registrar: Registrar | None = None,
         executor: Executor | None = None,
         alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
+        followers: Followers = Followers(),
     ) -> None:
         """Claim the plant (fencing any other owner); `make_ring` gets the epoch. Without a registrar: the log alone.
 
         Snapshots are written by `executor`; without one, or in virtual time, within the turn.
         """
-        self._log, self._snapshots = log, snapshots
+        self._log, self._snapshots, self._followers = log, snapshots, followers
         self.saving = None if snapshots is None else Saving(snapshots, executor)
         self._claim = log.claim(GROUP, "runner")
         self.ring = make_ring(self._claim.epoch)
@@ -104,6 +117,11 @@ class Runner:
             self.alarms.recover(self._log)
             for event in found.events[-EVENTS_SHOWN:]:
                 self._remember(event)
+
+    def between_turns(self, look: Callable[[Ring], None]) -> None:
+        """Let `look` read the ring while nothing in it changes."""
+        with self._lock:
+            look(self.ring)
 
     def enrol(self, specs: Sequence[SiteSpec]) -> Outcome:
         """Enrol `specs`: durable, then in the log, then known to the ring; refused ones come back with reasons."""
@@ -222,15 +240,21 @@ class Runner:
             self._kept[mark.partition] = [*self._kept[mark.partition], mark][-2:]
 
     def _trim(self) -> None:
-        """Forget what lies before the last-but-one snapshot, and what nobody reads again of the rest."""
+        """Forget what lies before the last-but-one snapshot and was followed, and what nobody reads again."""
         for partition, kept in enumerate(self._kept):
             if kept:
-                self._log.trim("telemetry", partition, kept[0].offset)
+                self._log.trim("telemetry", partition, min(kept[0].offset, self._followed(partition)))
                 self._trim_to("commands", partition, _COMMANDS_KEPT, kept[0].commands)
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
             self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
         self._trim_to(alarm_desk.TOPIC, 0, alarm_desk.KEPT)
+
+    def _followed(self, partition: int) -> int:
+        """The offset up to which no follower needs a partition's readings any more."""
+        newest = self._next[partition]
+        committed = [self._log.committed(group, "telemetry", partition) for group in self._followers.groups]
+        return max(min(committed, default=newest), newest - self._followers.entries)
 
     def _trim_to(self, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
         """Keep so many of the newest entries, and none that is `needed` (from that offset on) goes."""

@@ -31,6 +31,7 @@ from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
 from powerflock.compose.parts import CORES, alarm_settings, import_prices, live_ages, ring_settings
+from powerflock.compose.past import BackgroundHistory, HistorySource, followers
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
 from powerflock.compose.site_view import SiteView
@@ -80,6 +81,8 @@ class LivePlant:
         self._log: Log = open_plant_log(settings, files.log)
         labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site), self._detail)
+        self._history = self._make_history() if settings.history.enabled else None
+        self._view.past = self._history
         self._runner: Runner | None = None
         self._snapshot_writer = ThreadPoolExecutor(1, "snapshots")
         self._gateway: Gateway | None = None
@@ -111,6 +114,8 @@ class LivePlant:
         self._runner = await asyncio.to_thread(self._recover, pool)
         self._view.runner = self._runner
         self._gateway = await self._open_gateway()
+        if self._history is not None:
+            self._history.start(self._runner)
         await asyncio.gather(self._turn_for_ever(), self._publish_for_ever(), self._gateway.wait())
 
     def _listen(self) -> socket.socket:
@@ -125,7 +130,8 @@ class LivePlant:
             ) from error
 
     def _api_server(self) -> uvicorn.Server:
-        app = create_app(self._view, self._files.enrol_key, STATIC if STATIC.is_dir() else None)
+        past = HistorySource(self._history.storage) if self._history is not None else None
+        app = create_app(self._view, self._files.enrol_key, STATIC if STATIC.is_dir() else None, history=past)
         own = self._settings.api
         config = uvicorn.Config(
             app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
@@ -133,6 +139,13 @@ class LivePlant:
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         return server
+
+    def _make_history(self) -> BackgroundHistory:
+        """Readings that come later than a device is called silent were missing in the totals of their moment."""
+        late_us = max(live_ages(self._settings).silent_after_us[:3])
+        return BackgroundHistory(
+            self._settings.history, self._log, storage_of(self._settings), self._clockwork.clock, late_us
+        )
 
     def _recover(self, pool: ThreadPoolExecutor) -> Runner:
         registry = Registry.empty(self._settings.plant.partitions)
@@ -145,7 +158,8 @@ class LivePlant:
         registrar = registrar_of(self._settings, self._log, self._clockwork.clock.now_us)
         snapshots = SnapshotFiles.of(storage_of(self._settings))
         alarms = alarm_settings(self._settings, self._settings.plant.speed)
-        runner = Runner(self._log, ring, snapshots, registrar, self._snapshot_writer, alarms)
+        readers = followers(self._settings.history)
+        runner = Runner(self._log, ring, snapshots, registrar, self._snapshot_writer, alarms, readers)
         runner.recover()
         now = self._clockwork.clock.now_us()
         import_prices(outlook, self._prices.week_before(now), now)
@@ -224,6 +238,8 @@ class LivePlant:
         vitals.tick_ms = mean_of(vitals.tick_ms, spent_ms)
         vitals.readings_per_s = mean_of(vitals.readings_per_s, (runner.counts.applied - before) / since_s)
         vitals.log_entries = runner.counts.entries
+        if self._history is not None:
+            await asyncio.to_thread(self._history.offer, turn)
         await self._send_commands()
         await self._send_policies()
 
@@ -274,6 +290,8 @@ class LivePlant:
             await homes.stop()
         if self._gateway is not None:
             await self._gateway.stop()
+        if self._history is not None:
+            await asyncio.to_thread(self._history.stop)
         server.should_exit = True
         await asyncio.wait({serving}, timeout=3.0)
         self._clockwork.touch()

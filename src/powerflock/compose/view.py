@@ -20,6 +20,7 @@ from powerflock.api.queries import SitesQuery
 from powerflock.autobidder.records import PlantRow, known
 from powerflock.compose.alarm_view import alarm_counts, alarm_metrics, alarm_row, alarm_rows
 from powerflock.compose.directory import Directory
+from powerflock.compose.past import BackgroundHistory
 from powerflock.compose.rows import account_row, bid_row, coverage, group_detail, group_rows, prometheus
 from powerflock.compose.site_list import SiteList
 from powerflock.compose.source import Source
@@ -75,6 +76,7 @@ class LiveView:
         self._source: Source | None = None
         self._directory: Directory | None = None
         self._sites: tuple[Turn, SiteList] | None = None
+        self.past: BackgroundHistory | None = None
 
     @property
     def runner(self) -> Source | None:
@@ -211,13 +213,15 @@ class LiveView:
         ready = not checks
         if self.runner is not None and self.runner.saving is not None and self.runner.saving.trouble:
             checks["snapshots"] = self.runner.saving.trouble  # only a restart will take longer: totals are right
+        if self.past is not None and self.past.trouble:  # told, though the plant's totals do not need it
+            checks["history"] = self.past.trouble
         return models.Health(live=True, ready=ready, checks=checks)
 
     def metrics(self) -> str:
         """See `PlantView`."""
         counts, saving = (self.runner.counts, self.runner.saving) if self.runner is not None else (None, None)
         own = prometheus(self.state(), counts, saving, self.vitals.commands_issued, self.vitals.command_acks)
-        return own + alarm_metrics(self._book())
+        return own + alarm_metrics(self._book()) + (self.past.metrics() if self.past is not None else "")
 
     def _book(self) -> AlarmBook:
         return self.runner.book if self.runner is not None else AlarmBook()

@@ -83,6 +83,12 @@ class InconsistentRegistry(RegistryError):  # noqa: N818 - reads as a sentence w
     code = "inconsistent_registry"
 
 
+class HistoryError(PowerflockError):
+    """The stored history cannot be written or read: infrastructure, so the caller retries or does without."""
+
+    code = "history_error"
+
+
 class DamagedSnapshot(PowerflockError):  # noqa: N818 - reads as a sentence where it is raised and caught
     """A snapshot's checksum or shape is wrong; the one before it is to be used."""
 

@@ -1,4 +1,5 @@
-"""What is kept on disk beside the log: snapshots of the shards.
+"""What is kept on disk beside the log: snapshots of the shards, and the history of readings and groups.
 
-Must not know what is inside a snapshot, nor who takes it.
+`blobs` and `storage` say where files go. `historian` follows the log and writes; `query` and `export` read; `upkeep`
+keeps files few and old days away. Must not know what is inside a snapshot, who takes it, or how the history is shown.
 """

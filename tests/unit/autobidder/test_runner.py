@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
+from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Followers, Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.errors import LogError
@@ -255,3 +255,25 @@ def test_policies_that_a_log_could_not_take_are_written_at_the_next_turn(monkeyp
     assert policies(world) == [[], []]
     runner.tick(world.now_us + TICK_US)
     assert [len(kept) for kept in policies(world)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("followers", "committed", "first"),
+    [
+        (Followers(), 0, 16),
+        (Followers(("history",), 100), 3, 3),
+        (Followers(("history",), 100), 19, 16),
+        (Followers(("history", "dead"), 8), 19, 13),
+    ],
+)
+def test_readings_wait_for_those_who_follow_but_not_for_ever(followers: Followers, committed: int, first: int) -> None:
+    """At minute 20, with 21 entries applied, the runner itself needs none before the 16 of minute 15."""
+    world = World()
+    runner = Runner(
+        world.log, lambda epoch: ring_of(Registry.empty(PARTITIONS), epoch), world.kept, followers=followers
+    )
+    runner.enrol(homes(6))
+    world.live(runner, 20)
+    world.log.transact([], [("history", "telemetry", 0, committed)])
+    world.live(runner, 1)
+    assert world.log.read("telemetry", 0, 0, 1)[0].offset == first
