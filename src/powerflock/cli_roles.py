@@ -23,7 +23,7 @@ Port = Annotated[int | None, typer.Option(help="Port to serve.", show_default=Fa
 
 def add_to(app: typer.Typer) -> None:
     """Add the roles to the command line."""
-    for role in (gateway, twins, autobidder, api):
+    for role in (gateway, twins, autobidder, historian, api):
         app.command()(role)
 
 
@@ -61,6 +61,18 @@ def autobidder(
     from powerflock.compose.roles.process import run_role
 
     run_role(settings, "autobidder", Autobidder)
+
+
+def historian(
+    log: LogUrl = None, data_dir: DataDir = None, name: Name = None, health_port: HealthPort = None,
+    config: ConfigFile = None,
+) -> None:  # fmt: skip
+    """Run a historian: one keeps readings and group series in Delta tables, any others stand by."""
+    settings = _settings(config, log, data_dir, name, health_port, {})
+    from powerflock.compose.roles.historian import HistorianRole
+    from powerflock.compose.roles.process import run_role
+
+    run_role(settings, "historian", HistorianRole)
 
 
 def api(

@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from powerflock.autobidder.records import Counts, Snapshots
+from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots
 from powerflock.autobidder.recovery import replay, restore_accounts
 from powerflock.autobidder.saving import Copies, Saving
 from powerflock.domain.arrays import Records
@@ -56,9 +56,10 @@ class PartitionRunner:
         make_member: Callable[[int], Member],
         snapshots: Snapshots | None,
         executor: Executor | None = None,
+        followers: Followers = NOBODY,
     ) -> None:
         """Claim the partition as `name`, fencing any other owner; `make_member` gets the epoch."""
-        self.partition, self._log, self._snapshots = partition, log, snapshots
+        self.partition, self._log, self._snapshots, self._followers = partition, log, snapshots, followers
         self.group = f"twins-{partition}"
         self._claim = log.claim(self.group, name)
         self.member = make_member(self._claim.epoch)
@@ -176,7 +177,8 @@ class PartitionRunner:
     def _trim(self) -> None:
         """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""
         needed = self._kept[0]
-        self._log.trim("telemetry", self.partition, needed.offset)
+        followed = self._followers.needed(self._log, self.partition, self._next)
+        self._log.trim("telemetry", self.partition, min(needed.offset, followed))
         for topic, kept in _KEPT.items():
             before = max(self._log.end(topic, self.partition) - kept, 0)
             before = min(before, needed.commands) if topic == "commands" else before

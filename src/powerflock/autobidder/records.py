@@ -16,6 +16,7 @@ import msgspec
 
 from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.groups.sums import GroupTable
+from powerflock.log.port import Log
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
 from powerflock.market.signs import to_market_mw
@@ -85,6 +86,26 @@ class Counts:
             self.applied += report.applied
             self.repeated += report.duplicate + report.late
             self.refused += report.unknown + report.future + report.invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """Groups that read the telemetry too: it is kept until each has committed it, at most `entries` of a partition.
+
+    The bound keeps a follower that has died from filling the disk: what it missed beyond that is gone for it.
+    """
+
+    groups: tuple[str, ...] = ()
+    entries: int = 0
+
+    def needed(self, log: Log, partition: int, newest: int) -> int:
+        """The offset below which none of them needs a partition's readings any more; `newest` is where these end."""
+        committed = [log.committed(group, "telemetry", partition) for group in self.groups]
+        return max(min(committed, default=newest), newest - self.entries)
+
+
+NOBODY = Followers()
+"""No followers: snapshots alone say what is needed."""
 
 
 def row_of(turn: Turn) -> PlantRow:

@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,7 +18,7 @@ from powerflock.alarms import Alarm, AlarmBook, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
 from powerflock.autobidder.enrolment import LogRegistrar, Registrar
-from powerflock.autobidder.records import Counts, IntervalBegan, PlantRow, Snapshots, row_of
+from powerflock.autobidder.records import NOBODY, Counts, Followers, IntervalBegan, PlantRow, Snapshots, row_of
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.autobidder.saving import Copies, Saving
 from powerflock.domain.batches import decode, encode
@@ -43,17 +42,6 @@ _ROWS_KEPT = 100_000
 _READ_AT_ONCE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Followers:
-    """Groups that read the telemetry too: it is kept until each has committed it, at most `entries` of a partition.
-
-    The bound keeps a follower that has died from filling the disk: what it missed beyond that is gone for it.
-    """
-
-    groups: tuple[str, ...] = ()
-    entries: int = 0
-
-
 class Runner:
     """One owner of all partitions. Every method may be called from any thread."""
 
@@ -65,7 +53,7 @@ class Runner:
         registrar: Registrar | None = None,
         executor: Executor | None = None,
         alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
-        followers: Followers = Followers(),
+        followers: Followers = NOBODY,
     ) -> None:
         """Claim the plant (fencing any other owner); `make_ring` gets the epoch. Without a registrar: the log alone.
 
@@ -243,18 +231,15 @@ class Runner:
         """Forget what lies before the last-but-one snapshot and was followed, and what nobody reads again."""
         for partition, kept in enumerate(self._kept):
             if kept:
-                self._log.trim("telemetry", partition, min(kept[0].offset, self._followed(partition)))
+                self._log.trim("telemetry", partition, min(kept[0].offset, self._needed(partition)))
                 self._trim_to("commands", partition, _COMMANDS_KEPT, kept[0].commands)
             self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
             self._trim_to("policies", partition, _POLICIES_KEPT)
         self._trim_to("plant", 0, _ROWS_KEPT)
         self._trim_to(alarm_desk.TOPIC, 0, alarm_desk.KEPT)
 
-    def _followed(self, partition: int) -> int:
-        """The offset up to which no follower needs a partition's readings any more."""
-        newest = self._next[partition]
-        committed = [self._log.committed(group, "telemetry", partition) for group in self._followers.groups]
-        return max(min(committed, default=newest), newest - self._followers.entries)
+    def _needed(self, partition: int) -> int:
+        return self._followers.needed(self._log, partition, self._next[partition])
 
     def _trim_to(self, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
         """Keep so many of the newest entries, and none that is `needed` (from that offset on) goes."""

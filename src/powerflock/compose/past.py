@@ -12,14 +12,17 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Protocol
 
 from powerflock.api.series import ExportQuery, RevisionsQuery, SeriesQuery, SubjectQuery
 from powerflock.api.series_models import RevisionRow, SeriesColumns
-from powerflock.autobidder.runner import Followers, Runner
+from powerflock.autobidder.records import Followers
+from powerflock.compose.gauges import Gauge, prometheus
 from powerflock.domain.clock import MICROS_PER_S, Clock, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import PowerflockError
+from powerflock.domain.registry import Registry
+from powerflock.groups.hierarchy import Hierarchy
 from powerflock.history.group_series import TOPIC, encode_groups
 from powerflock.history.names import Directory
 from powerflock.history.storage import Storage
@@ -42,6 +45,29 @@ def followers(settings: HistorySettings) -> Followers:
     return Followers((GROUP,), settings.lag_entries) if settings.enabled else Followers()
 
 
+class Known(Protocol):
+    """Who is enrolled and in which groups."""
+
+    @property
+    def registry(self) -> Registry:
+        """The sites."""
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Their groups."""
+
+
+class Plant(Protocol):
+    """Whose history it is: the runner, or a process that follows the topics of others."""
+
+    @property
+    def ring(self) -> Known:
+        """What is known of it."""
+
+    def between_turns(self, look: Callable[[Known], None]) -> None:
+        """Let `look` read while nothing changes."""
+
+
 class BackgroundHistory:
     """The historian's thread, from `start` to `stop`; `offer` may be called from any thread."""
 
@@ -54,11 +80,11 @@ class BackgroundHistory:
         self._failures = self._offered = 0
         self._behind = math.nan
         self._groups_us = -math.inf
-        self._runner: Runner | None = None
+        self._runner: Plant | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="historian", daemon=True)
 
-    def start(self, runner: Runner) -> None:
+    def start(self, runner: Plant) -> None:
         """Follow the log of this runner's plant."""
         self._runner = runner
         self._thread.start()
@@ -84,25 +110,25 @@ class BackgroundHistory:
             LOGGER.exception("powerflock: groups could not be handed to the history")
             self._fail(error)
 
+    def gauges(self) -> list[Gauge]:
+        """Its numbers now."""
+        totals = (
+            ("rows_total", "Rows taken into the history", self._counts.rows),
+            ("failures_total", "Steps that failed and were tried again", self._failures),
+            ("missed_entries_total", "Log entries trimmed before they were read", self._counts.missed),
+            ("refused_readings_total", "Readings of unknown devices or wrong clocks", self._counts.refused),
+        )
+        counted = [
+            Gauge(f"powerflock_history_{name}", float(value), text, kind="counter") for name, text, value in totals
+        ]
+        return [
+            *counted,
+            Gauge("powerflock_history_behind_entries", float(self._behind), "Log entries not in the history yet"),
+        ]
+
     def metrics(self) -> str:
         """Prometheus lines about the history."""
-        rows = (
-            ("rows_total", "counter", "Rows taken into the history", self._counts.rows),
-            ("failures_total", "counter", "Steps that failed and were tried again", self._failures),
-            (
-                "missed_entries_total",
-                "counter",
-                "Log entries trimmed before they were read",
-                self._counts.missed,
-            ),
-            ("refused_readings_total", "counter", "Readings of unknown devices or wrong clocks", self._counts.refused),
-            ("behind_entries", "gauge", "Log entries not in the history yet", self._behind),
-        )
-        return "".join(
-            f"# HELP powerflock_history_{name} {text}.\n# TYPE powerflock_history_{name} {kind}\n"
-            f"powerflock_history_{name} {'NaN' if value != value else value}\n"  # noqa: PLR0124 - NaN is not itself
-            for name, kind, text, value in rows
-        )
+        return prometheus(self.gauges())
 
     def _run(self) -> None:
         """Keep a historian at work until told to stop; make a new one after a failure."""

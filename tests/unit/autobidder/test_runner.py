@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Followers, Runner
+from powerflock.autobidder.records import Followers
+from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.errors import LogError

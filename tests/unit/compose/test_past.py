@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from powerflock.api.series import ExportQuery, RevisionsQuery, SeriesQuery
-from powerflock.autobidder.runner import Followers, Runner
+from powerflock.autobidder.records import Followers
+from powerflock.autobidder.runner import Runner
 from powerflock.compose.past import BackgroundHistory, HistorySource, followers
 from powerflock.domain.batches import encode
 from powerflock.domain.clock import VirtualClock

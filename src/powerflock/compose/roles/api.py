@@ -25,13 +25,16 @@ from powerflock.autobidder.alarm_desk import newest_book
 from powerflock.autobidder.records import Counts, IntervalBegan, PlantRow
 from powerflock.autobidder.saving import Saving
 from powerflock.compose.directory import Directory
+from powerflock.compose.files import storage_of
+from powerflock.compose.gauges import Gauge
 from powerflock.compose.live import STATIC
 from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.past import HistorySource
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registry_store
 from powerflock.compose.roles import autobidder, twins
 from powerflock.compose.roles.followed import Followed
-from powerflock.compose.roles.process import Gauge, Parts, listen, logger
+from powerflock.compose.roles.process import Parts, listen, logger
 from powerflock.compose.view import Labels, LiveView
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import LogError, NotFound, NotReady, RegistryError
@@ -147,7 +150,8 @@ class Api:
     async def run(self) -> None:
         """See `Role`."""
         own = self._parts.settings.api
-        app = create_app(self._view, self._parts.files.enrol_key, STATIC if STATIC.is_dir() else None)
+        past = HistorySource(storage_of(self._parts.settings)) if self._parts.settings.history.enabled else None
+        app = create_app(self._view, self._parts.files.enrol_key, STATIC if STATIC.is_dir() else None, history=past)
         config = uvicorn.Config(
             app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
         )

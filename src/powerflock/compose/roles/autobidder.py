@@ -20,10 +20,11 @@ from starlette.routing import BaseRoute, Route
 
 from powerflock.alarms import Alarm
 from powerflock.autobidder.portfolio import PortfolioRunner
+from powerflock.compose.gauges import Gauge
 from powerflock.compose.parts import alarm_settings, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.roles.followed import Followed
-from powerflock.compose.roles.process import Gauge, Parts, logger
+from powerflock.compose.roles.process import Parts, logger
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import LogError, NotFound, NotReady
 from powerflock.log.membership import Member as Membership

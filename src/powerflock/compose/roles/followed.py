@@ -23,7 +23,7 @@ from powerflock.domain.enrolment import TOPIC as REGISTRY
 from powerflock.domain.registry import Registry
 from powerflock.groups.failures import Pairs
 from powerflock.groups.firm import firm_capacity
-from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.hierarchy import Hierarchy, Level
 from powerflock.groups.roll import Union
 from powerflock.groups.sums import GroupTable
 from powerflock.log.follower import Follower
@@ -130,7 +130,7 @@ class Followed:
             commands=(),
             award=Award(last.interval, last.spot_per_mwh, last.bid),
             bid=None,
-            clearing=None if cleared is None else Clearing(cleared, np.zeros(0), np.zeros(0), 0.0),
+            clearing=None if cleared is None else self._clearing(cleared, order.feeder_price_per_kwh),
             target_kw=None,
             policies=(),
             began=None,
@@ -140,6 +140,12 @@ class Followed:
     def records(self) -> list[Records]:
         """Every partition's `SITE` records."""
         return [shard.sites for _, shard in self.sites]
+
+    def _clearing(self, price_per_kwh: float, feeders: Mapping[str, float]) -> Clearing:
+        """The prices, by the hierarchy's feeders; their powers were not told."""
+        names = [self.hierarchy.names[group] for group in np.flatnonzero(self.hierarchy.level == Level.FEEDER)]
+        prices = np.array([feeders.get(name, price_per_kwh) for name in names], np.float64)
+        return Clearing(price_per_kwh, prices, np.full(prices.size, np.nan), 0.0)
 
     def _groups(self, now_us: int) -> GroupTable:
         """All partitions' sums, by the groups of `hierarchy`."""

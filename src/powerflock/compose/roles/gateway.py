@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import msgspec
 from starlette.routing import BaseRoute
 
-from powerflock.compose.roles.process import Gauge, Parts, why
+from powerflock.compose.gauges import Gauge
+from powerflock.compose.roles.process import Parts, why
 from powerflock.domain.batches import decode
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND

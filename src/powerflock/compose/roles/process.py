@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from starlette.routing import BaseRoute, Route
 
 from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import RoleFiles
+from powerflock.compose.gauges import Gauge, prometheus
 from powerflock.compose.logs import open_plant_groups, open_plant_log
 from powerflock.compose.parts import CORES
 from powerflock.domain.clock import Clock
@@ -37,16 +38,6 @@ from powerflock.log.port import Log
 from powerflock.settings import Settings
 
 logger = logging.getLogger("powerflock")
-
-
-class Gauge(msgspec.Struct, frozen=True):
-    """One number of a process for Prometheus; `labels` never name a site."""
-
-    name: str
-    value: float
-    help: str
-    labels: Mapping[str, str] = {}
-    kind: str = "gauge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +151,6 @@ def _page(role: Role, name: str) -> Starlette:
 
     own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
     return Starlette(routes=[*own, *role.routes])
-
-
-def prometheus(gauges: Sequence[Gauge]) -> str:
-    """Prometheus' text format; gauges of one name follow one another."""
-    lines: list[str] = []
-    for number, gauge in enumerate(gauges):
-        if number == 0 or gauges[number - 1].name != gauge.name:
-            lines += [f"# HELP {gauge.name} {gauge.help}.", f"# TYPE {gauge.name} {gauge.kind}"]
-        labels = ",".join(f'{key}="{value}"' for key, value in gauge.labels.items())
-        lines.append(f"{gauge.name}{'{' + labels + '}' if labels else ''} {gauge.value!r}")
-    return "\n".join(lines) + "\n"
 
 
 def _json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -23,10 +23,12 @@ from powerflock.api.models import SiteDetail
 from powerflock.autobidder.partition import PartitionRunner
 from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.directory import Directory
+from powerflock.compose.gauges import Gauge
 from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.past import followers
 from powerflock.compose.roles.orders import NewestOrder
 from powerflock.compose.roles.owned import Owned
-from powerflock.compose.roles.process import Gauge, Parts, logger
+from powerflock.compose.roles.process import Parts, logger
 from powerflock.compose.site_view import SiteView
 from powerflock.compose.storage import partition_snapshots
 from powerflock.domain.errors import LogError, NotFound
@@ -204,7 +206,9 @@ class Twins:
             return Member(partition, self._registry, self._settings, outlook, planner, epoch)
 
         snapshots = partition_snapshots(parts.settings, partition)
-        runner = PartitionRunner(parts.log, partition, parts.name, member, snapshots, self._writer)
+        runner = PartitionRunner(
+            parts.log, partition, parts.name, member, snapshots, self._writer, followers(parts.settings.history)
+        )
         runner.recover()
         return runner
 
