@@ -19,7 +19,6 @@ HOMES, CUT, SEED, HOURS = 200, 15, 3, 24
 SETTINGS = """
 [plant]
 speed = 60.0
-tick_s = 0.5
 [alarms]
 settle_s = 3.0
 return_s = 1.0
@@ -48,7 +47,7 @@ def write_homes(file: Path, chosen: list[int]) -> Path:
     return file
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_third_of_a_region_lost_at_once_is_one_alarm_and_less_is_promised_until_it_is_back(tmp_path: Path) -> None:
     config = tmp_path / "plant.toml"
     config.write_text(SETTINGS)
@@ -61,7 +60,7 @@ def test_a_third_of_a_region_lost_at_once_is_one_alarm_and_less_is_promised_unti
         plant.start()
         for each in fleets:
             each.start()
-        until("every home to report", lambda: plant.covered() and sites(plant) == HOMES, 90.0)
+        until("every home to report", lambda: plant.covered() and sites(plant) == HOMES, 180.0)
         settled = plant.intervals()
         until("intervals and contact to settle", lambda: plant.intervals() >= settled + 3, 40.0)
         assert plant.get("/api/v1/alarms") == [], "nothing is wrong yet"
@@ -80,7 +79,7 @@ def test_a_third_of_a_region_lost_at_once_is_one_alarm_and_less_is_promised_unti
         acknowledge(plant, alarm["id"])
         assert plant.metric('powerflock_alarms{rule="dropout",severity="critical"}') == 1.0
         fleets[0].start()
-        until("every home to be back", plant.covered, 30.0)
+        until("every home to be back", plant.covered, 120.0)
         until("the alarm to clear", lambda: plant.get("/api/v1/alarms") == [], 15.0)
         until("firm capacity to be back", lambda: firm_kw(plant) > 0.9 * firm, 15.0)
         assert [each.end() for each in fleets] == [0, 0]
@@ -96,7 +95,7 @@ def fleet(folder: Path, plant: Plant, name: str, chosen: list[int]) -> Homes:
     own = folder / name
     own.mkdir()
     file = write_homes(own / "homes.parquet", chosen)
-    return Homes(own, plant, "--homes-file", str(file), "--period-s", "0.5", "--state", str(own / "homes.npz"))
+    return Homes(own, plant, "--homes-file", str(file), "--period-s", "1", "--state", str(own / "homes.npz"))
 
 
 def known(plant: Plant) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def test_an_alarm_is_one_sentence_and_acknowledged_with_name_and_key(
     page, watch = checks.open_console(browser, server.origin, 1440, 900)
     expect(page.get_by_test_id("alarms")).to_contain_text(re.compile(r"Critical\s*alarm"))
     alarms = page.get_by_role("region", name="Alarms")
+    expect(alarms.get_by_role("listitem")).to_have_count(2)
     lost, derated = alarms.get_by_role("listitem").all()
     expect(lost).to_contain_text("Contact lost with 17 of 51 sites")
     expect(derated).to_contain_text("cleared")

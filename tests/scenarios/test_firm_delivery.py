@@ -72,7 +72,7 @@ def fork(simulation: Simulation, runner: Runner, pool: ThreadPoolExecutor) -> Si
 
 def interval(simulation: Simulation, start_us: int, spot: float, lost: Bools) -> tuple[float, float]:
     """The award, and the homes' true power over the interval at which `lost` dropped out; MW, + = export."""
-    simulation.cycle.ring.venue = Spot(spot)
+    simulation.cycle.ring.coordinator.venue = Spot(spot)
     simulation.link_lost = lambda _: lost
     power_kw = []
     for minute in range(INTERVAL_MINUTES):
