@@ -31,7 +31,7 @@ def test_buildkit_finds_nothing_to_say_about_the_dockerfile() -> None:
     ("wrong", "said"),
     [
         (DOCKERFILE.replace("COPY . .", "COPPY . ."), "unknown instruction"),
-        (DOCKERFILE.replace("--from=build", "--from=biuld"), "biuld"),
+        (DOCKERFILE.replace("${PYTHON}", "${PYTON}"), "UndefinedArgInFrom"),
         (DOCKERFILE.replace("AS build", "as build"), "FromAsCasing"),
     ],
 )
@@ -39,6 +39,12 @@ def test_a_mistake_in_the_dockerfile_is_noticed(wrong: str, said: str) -> None:
     done = run(tool("dockerfile-lint", made_by="containers"), stdin=wrong)
     assert done.returncode == 1
     assert said in done.stdout + done.stderr
+
+
+def test_what_is_copied_comes_from_a_stage_of_the_file() -> None:
+    """BuildKit would take an unknown stage for the name of an image."""
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+    assert set(re.findall(r"--from=(\S+)", DOCKERFILE)) == stages == {"build"}
 
 
 def test_the_image_runs_as_a_number_and_names_no_architecture() -> None:
@@ -63,14 +69,24 @@ def test_compose_itself_reads_the_file() -> None:
     assert all(services[role]["command"] == [role] for role in ROLES)
 
 
-def test_a_mistake_in_the_compose_file_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mistake", "said"), [({"imagge": "powerflock"}, "imagge"), ({"volumes": ["nowhere:/data"]}, "nowhere")]
+)
+def test_a_mistake_in_the_compose_file_is_noticed(mistake: dict[str, object], said: str, tmp_path: Path) -> None:
     wrong = compose()
-    wrong["services"]["api"]["depends_on"] = {"nobody": {"condition": "service_started"}}
+    wrong["services"]["api"] |= mistake
     file = tmp_path / "compose.yaml"
     file.write_text(yaml.safe_dump(wrong))
     done = run(tool("compose", made_by="containers"), file)
     assert done.returncode != 0
-    assert "nobody" in done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+
+
+def test_services_wait_for_services_that_are_there() -> None:
+    services = compose()["services"]
+    awaited = {other for service in services.values() for other in service.get("depends_on", {})}
+    assert awaited == {"keys", "kafka", "postgres", "s3", "registry-migrate", "gateway", "api"}
+    assert awaited <= set(services)
 
 
 def test_the_laptops_plant_is_reached_from_the_laptop_alone() -> None:

@@ -36,6 +36,7 @@ func main() {
 		os.Exit(2)
 	}
 	source := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", dockerfile)
+	source.Definition = &llb.Definition{}
 	results, err := dockerfile2llb.DockerfileLint(context.Background(), dockerfile, dockerfile2llb.ConvertOpt{
 		MetaResolver: emptyImages{},
 		SourceMap:    source,
@@ -48,6 +49,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	results.PrintErrorTo(os.Stdout, nil)
 	if results.Error != nil || len(results.Warnings) > 0 {
 		os.Exit(1)
 	}
