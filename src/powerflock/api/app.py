@@ -56,6 +56,7 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     install_problems(app)
     stream = Broadcaster(view.state)
+    app.state.stream_metrics = stream.metrics
     app.include_router(_plant_routes(view, stream), prefix=API, tags=["plant"])
     app.include_router(_site_routes(view, enrol_key), prefix=API, tags=["sites"])
     app.include_router(alarm_routes(view, enrol_key), prefix=API, tags=["alarms"])

@@ -72,6 +72,12 @@ class PartitionRunner:
         self._policies_owed: list[PolicyBatch] = []
         self._kept: list[Mark] = []
         self._learned_slot = -1
+        self._saving_us = 0
+        self.saved_us = 0
+        """When the newest snapshot of this owner that is durable was taken; 0: none yet."""
+        self.lag = 0
+        """Entries of readings that waited when the last tick began."""
+        self.commands_issued = 0
 
     @property
     def first_seq(self) -> int:
@@ -102,6 +108,7 @@ class PartitionRunner:
     def ingest(self, now_us: int, until: int) -> None:
         """What is new in the registry, and of readings before offset `until`."""
         self._follow_registry()
+        self.lag = max(until - self._next, 0)
         while self._next < until:
             entries = [
                 entry for entry in self._log.read("telemetry", self.partition, self._next) if entry.offset < until
@@ -129,6 +136,7 @@ class PartitionRunner:
         began = bool(self._owed)
         self._write(commands, self.report)
         member.told(commands)
+        self.commands_issued += commands.size
         self._owed, self._policies_owed = [], []
         if began:
             self._save(now_us)
@@ -159,7 +167,7 @@ class PartitionRunner:
         if self.saving is None:
             self._keep(mark)
             return
-        self._keep(*self.saving.finished())
+        self._saved()
         if not self.saving.idle:
             self.saving.skip()
             return
@@ -168,7 +176,16 @@ class PartitionRunner:
             self._learned_slot = now_us // SLOT_US
             learned = now_us, self.member.outlook.dump()
         self.saving.begin(Copies([(mark, self.member.shard.twins.copy())], learned))
-        self._keep(*self.saving.finished())
+        self._saving_us = now_us
+        self._saved()
+
+    def _saved(self) -> None:
+        """Take note of a snapshot that is durable now."""
+        assert self.saving is not None, "called where snapshots are written"
+        marks = self.saving.finished()
+        if marks:
+            self.saved_us = self._saving_us
+        self._keep(*marks)
 
     def _keep(self, *marks: Mark) -> None:
         """Remember the last two snapshots: the log must reach back to the older of them."""

@@ -187,7 +187,7 @@ class Member:
         following = None
         if shard.plan is not None and shard.plan.step(now_us // settings.interval_us + 1) >= 0:
             next_kw = offer_next(shard, self.columns, outlook, self.part, now_us, settings.interval_us)
-            following = self._curves(next_kw)
+            following = self._curves(next_kw, ahead=True)
         return Report(
             partition=self.part,
             epoch=self.epoch,
@@ -195,21 +195,25 @@ class Member:
             interval=self.interval,
             roll=self.roll,
             groups=group_sums(self.hierarchy, self.columns, self.index),
-            now=self._curves(self._offers_kw),
+            now=self._curves(self._offers_kw, ahead=False),
             next=following,
             delivered_kwh=shard.delivered_kwh(self.columns),
             closed=self.closed,
         )
 
-    def _curves(self, offers_kw: F64) -> Curves:
-        table = curve_table(self.hierarchy, offers_kw, self.index)
-        held = curve_table(self.hierarchy, held_next(self.shard, offers_kw), self.index)
-        pairs = self.hierarchy.failures.pairs
+    def _curves(self, offers_kw: F64, *, ahead: bool) -> Curves:
+        """By group; what sites do if they hear nothing more matters for what is promised `ahead` alone."""
+        table, pairs = curve_table(self.hierarchy, offers_kw, self.index), self.hierarchy.failures.pairs
+        of_portfolio = pairs.group == PORTFOLIO
+        held_kw = np.zeros(int(of_portfolio.sum()))
+        if ahead:
+            held = curve_table(self.hierarchy, held_next(self.shard, offers_kw), self.index)
+            held_kw = held.class_kw[of_portfolio, 0]
         return Curves(
             table.sum_kw[self.hierarchy.level == Level.FEEDER],
             table.sum_kw[PORTFOLIO],
-            table.class_kw[pairs.group == PORTFOLIO],
-            held.class_kw[pairs.group == PORTFOLIO, 0],
+            table.class_kw[of_portfolio],
+            held_kw,
             int(table.sites[PORTFOLIO]),
             int(table.known[PORTFOLIO]),
         )

@@ -8,7 +8,7 @@ registry's database, and from there into the log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
@@ -141,6 +141,7 @@ class Api:
         secret = parts.files.secret
         self._view = LiveView(parts.clock, labels, lambda site: issue(secret, site), self._source.detail)
         self._trouble = "the topics are read"
+        self._stream_metrics: Callable[[], str] | None = None
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -152,6 +153,7 @@ class Api:
         own = self._parts.settings.api
         past = HistorySource(storage_of(self._parts.settings)) if self._parts.settings.history.enabled else None
         app = create_app(self._view, self._parts.files.enrol_key, STATIC if STATIC.is_dir() else None, history=past)
+        self._stream_metrics = app.state.stream_metrics
         config = uvicorn.Config(
             app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
         )
@@ -175,11 +177,12 @@ class Api:
 
     def gauges(self) -> list[Gauge]:
         """See `Role`."""
-        ring = self._source.ring
-        return [
-            Gauge("powerflock_sites", float(ring.registry.sites), "Enrolled sites"),
-            Gauge("powerflock_partitions_missing", float(len(ring.recovering)), "Partitions that do not report"),
-        ]
+        missing = float(len(self._source.ring.recovering))
+        return [Gauge("powerflock_partitions_missing", missing, "Partitions that do not report")]
+
+    def more_metrics(self) -> str:
+        """See `Role`: the page's own, which are at its own port too."""
+        return self._view.metrics() + (self._stream_metrics() if self._stream_metrics is not None else "")
 
     async def _follow(self) -> None:
         """The topics, once a second; what cannot be read is tried again, and shown."""

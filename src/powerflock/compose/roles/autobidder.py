@@ -111,6 +111,10 @@ class Autobidder:
             Gauge("powerflock_settled_intervals_total", settled, "Intervals settled", kind="counter"),
         ]
 
+    def more_metrics(self) -> str:
+        """See `Role`."""
+        return ""
+
     def assigned(self, partitions: Sequence[int]) -> None:
         """See `Changes`."""
         with self._lock:

@@ -110,6 +110,10 @@ class GatewayRole:
             ),
         ]
 
+    def more_metrics(self) -> str:
+        """See `Role`."""
+        return ""
+
     async def _follow(self, commands: Follower, policies: Follower) -> None:
         """What is new in the log goes out, in order; a log that fails is asked again."""
         while True:

@@ -89,6 +89,10 @@ class HistorianRole:
         owned = Gauge("powerflock_history_owned", float(self._wanted), "Whether this process keeps the history")
         return [owned, *(self._history.gauges() if self._history is not None else [])]
 
+    def more_metrics(self) -> str:
+        """See `Role`."""
+        return ""
+
     def assigned(self, partitions: Sequence[int]) -> None:
         """See `Changes`."""
         with self._lock:

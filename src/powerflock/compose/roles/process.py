@@ -78,6 +78,9 @@ class Role(Protocol):
     def gauges(self) -> list[Gauge]:
         """Its numbers now."""
 
+    def more_metrics(self) -> str:
+        """What else it has to say to Prometheus, in its text format; empty where that is all."""
+
 
 def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> None:
     """Run a role's process until interrupted; `InvalidInput` for what the user can mend, `LogError` otherwise."""
@@ -147,7 +150,8 @@ def _page(role: Role, name: str) -> Starlette:
 
     async def metrics(_: Request) -> Response:
         gauges = [Gauge("powerflock_role_ready", float(not role.waits_for()), "May be given work", {"role": name})]
-        return Response(prometheus([*gauges, *role.gauges()]), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = prometheus([*gauges, *role.gauges()]) + role.more_metrics()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
     return Starlette(routes=[*own, *role.routes])

@@ -31,6 +31,7 @@ from powerflock.compose.roles.owned import Owned
 from powerflock.compose.roles.process import Parts, logger
 from powerflock.compose.site_view import SiteView
 from powerflock.compose.storage import partition_snapshots
+from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import LogError, NotFound
 from powerflock.domain.registry import Registry
 from powerflock.log.membership import Member as Membership
@@ -103,8 +104,27 @@ class Twins:
         applied = float(sum(runner.counts.applied for runner in runners.values()))
         repeated = float(sum(runner.counts.repeated for runner in runners.values()))
         refused = float(sum(runner.counts.refused for runner in runners.values()))
+        now_us, speed = self._parts.clock.now_us(), self._parts.clock.speed
+        issued = float(sum(runner.commands_issued for runner in runners.values()))
         return [
             *owned,
+            *(
+                Gauge(
+                    "powerflock_consumer_lag", float(runner.lag), "Log entries not read yet", {"partition": str(part)}
+                )
+                for part, runner in sorted(runners.items())
+            ),
+            *(
+                Gauge(
+                    "powerflock_snapshot_age_seconds",
+                    (now_us - runner.saved_us) / MICROS_PER_S / speed,
+                    "Since the newest snapshot",
+                    {"partition": str(part)},
+                )
+                for part, runner in sorted(runners.items())
+                if runner.saved_us
+            ),
+            Gauge("powerflock_commands_issued_total", issued, "Commands made durable", kind="counter"),
             Gauge("powerflock_partitions_recovering", float(len(self._starting)), "Partitions that recover now"),
             Gauge("powerflock_tick_milliseconds", self._tick_ms, "One tick of all partitions owned"),
             Gauge("powerflock_fenced_total", float(self._fenced), "Partitions taken over by others", kind="counter"),
@@ -112,6 +132,10 @@ class Twins:
             Gauge("powerflock_readings_repeated_total", repeated, "Readings dropped as repeats", kind="counter"),
             Gauge("powerflock_readings_refused_total", refused, "Readings refused", kind="counter"),
         ]
+
+    def more_metrics(self) -> str:
+        """See `Role`."""
+        return ""
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """See `Changes`: they are taken over at the next tick."""
