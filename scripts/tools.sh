@@ -50,10 +50,7 @@ build() {
     helm) install_from "$into" "helm.sh/helm/v4/cmd/helm@$HELM" ;;
     promtool) install_from "$into" -tags remove_all_sd "github.com/prometheus/prometheus/cmd/promtool@$PROMTOOL" ;;
     versitygw) install_from "$into" "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" ;;
-    containers)
-      (cd tests/deploy/containers && go_build build -trimpath -ldflags '-s -w' -o "$into/dockerfile-lint" ./dockerfile-lint &&
-        go_build build -trimpath -ldflags '-s -w' -o "$into/compose" github.com/compose-spec/compose-go/v2/cmd)
-      ;;
+    containers) (cd tests/deploy/containers && install_from "$into" ./...) ;;
     kube) (cd tests/kube && install_from "$into" tool && rm -rf "$into/stages" &&
       cp -r "$(go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage" "$into/stages" && chmod -R u+w "$into/stages") ;;
   esac

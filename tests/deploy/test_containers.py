@@ -62,7 +62,7 @@ def test_everything_that_the_wheel_is_built_from_is_sent_to_the_builder() -> Non
 
 
 def test_compose_itself_reads_the_file() -> None:
-    done = run(tool("compose", made_by="containers"), "-format", "json", DEPLOY / "compose.yaml")
+    done = run(tool("compose-check", made_by="containers"), DEPLOY / "compose.yaml")
     assert done.returncode == 0, done.stderr
     services = json.loads(done.stdout)["services"]
     assert set(services) >= ROLES | {"kafka", "postgres", "s3", "demo-homes"}
@@ -77,7 +77,7 @@ def test_a_mistake_in_the_compose_file_is_noticed(mistake: dict[str, object], sa
     wrong["services"]["api"] |= mistake
     file = tmp_path / "compose.yaml"
     file.write_text(yaml.safe_dump(wrong))
-    done = run(tool("compose", made_by="containers"), file)
+    done = run(tool("compose-check", made_by="containers"), file)
     assert done.returncode != 0
     assert said in done.stdout + done.stderr
 
