@@ -8,6 +8,7 @@ doubled. Memory is bounded by a step's rows. Must not know clocks or threads: th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
@@ -29,7 +30,7 @@ from powerflock.log.port import Log
 
 TELEMETRY_TOPIC, GROUPS_TOPIC = "telemetry", group_series.TOPIC
 IDENTITY_TOPIC = "history"
-_ENTRIES_READ = 64
+_ENTRIES_READ = 16
 
 Place: TypeAlias = tuple[str, int]
 """A topic and a partition of it."""
@@ -84,7 +85,7 @@ class Historian:
             _Sink(Table(uri, options, REVISIONS), partitions, lambda new: self._revisions(new, late_us)),
             _Sink(Table(uri, options, GROUPS), groups, _group_rows),
         ]
-        self._places = [*partitions, *groups]
+        self._places = deque([*partitions, *groups])
         self._committed: dict[Place, int] = {}
         self._reopen()
 
@@ -129,23 +130,27 @@ class Historian:
         return f"{self._identity}/{place[0]}/{place[1]}"
 
     def _take(self) -> tuple[list[Taken], dict[Place, int]]:
-        """Entries from the least advanced table on, a few of each place in turn, and where each place then stands."""
+        """Entries from the least advanced table on, a few of each place in turn, and where each place then stands.
+
+        A step that is full leaves the next one to begin with the place whose turn it is.
+        """
         taken: list[Taken] = []
         ends: dict[Place, int] = {}
-        rows, more = 0, True
-        while more and rows < self._batch_rows:
-            more = False
-            for place in self._places:
-                start = ends.get(place, self._start(place))
-                entries = self._log.read(*place, start, _ENTRIES_READ)
-                if not entries:
-                    continue
-                if start:  # a place never followed before begins where the log does
-                    self.counts.missed += entries[0].offset - start
-                found = [Taken(place, entry.offset, _decoded(place, entry.payload)) for entry in entries]
-                taken += [each for each in found if len(each.rows)]
-                ends[place], more = entries[-1].offset + 1, True
-                rows += sum(len(each.rows) for each in found)
+        rows, empty = 0, 0
+        while empty < len(self._places) and rows < self._batch_rows:
+            place = self._places[0]
+            self._places.rotate(-1)
+            start = ends.get(place, self._start(place))
+            entries = self._log.read(*place, start, _ENTRIES_READ)
+            empty = 0 if entries else empty + 1
+            if not entries:
+                continue
+            if start:  # a place never followed before begins where the log does
+                self.counts.missed += entries[0].offset - start
+            found = [Taken(place, entry.offset, _decoded(place, entry.payload)) for entry in entries]
+            taken += [each for each in found if len(each.rows)]
+            ends[place] = entries[-1].offset + 1
+            rows += sum(len(each.rows) for each in found)
         return taken, ends
 
     def _start(self, place: Place) -> int:

@@ -11,6 +11,7 @@ import pytest
 from powerflock.domain.batches import encode
 from powerflock.domain.columns import SITE_EVENT
 from powerflock.domain.errors import HistoryError, LogError
+from powerflock.domain.ids import partition_of
 from powerflock.history.historian import Historian
 from powerflock.history.store import Overtaken, Table
 from powerflock.history.tables import READINGS, REVISIONS
@@ -19,7 +20,7 @@ from powerflock.log.memory import MemoryLog
 from powerflock.log.port import Fenced
 from powerflock.log.sqlite import SqliteLog
 from tests.unit.history.past import DAY_US, EVER, HOUR_US, LATE_US, PARTITIONS, Past
-from tests.unit.plant.small import START_US
+from tests.unit.plant.small import START_US, homes
 
 MINUTE_US = 60_000_000
 
@@ -154,8 +155,22 @@ def test_a_step_is_bounded_and_the_next_goes_on(past: Past) -> None:
     historian = past.historian()
     steps = [historian.step() for _ in range(5)]
     assert sum(steps) == 200
-    assert max(steps) < 100 + 64
+    assert max(steps) < 100 + 16
     assert len(past.powers()) == 200
+
+
+def test_a_busy_partition_does_not_keep_the_others_waiting(past: Past) -> None:
+    past.batch_rows = 16
+    for minute in range(64):
+        past.report("h0", [START_US + minute], [1.0])
+    sites = [spec.site for spec in homes(6)]
+    other = next(site for site in sites if partition_of(site, PARTITIONS) != partition_of("h0", PARTITIONS))
+    past.report(other, [START_US], [2.0])
+    historian = past.historian()
+    historian.step()
+    historian.step()
+    assert past.powers(Device(other)) == [2.0]
+    assert len(past.powers()) < 64
 
 
 def test_what_was_trimmed_before_it_was_read_is_counted(past: Past) -> None:
