@@ -13,15 +13,16 @@ import uuid
 from collections.abc import Sequence
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from powerflock.domain.errors import LogError
+from powerflock.domain.errors import InvalidInput, LogError
+from powerflock.log.kafka_commits import COMMITS, Commits, place_of, record
 from powerflock.log.kafka_errors import cause, kafka_errors, log_error, patiently
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.kafka_producers import LostProducer, Owner, PlainProducer, Sending
 from powerflock.log.kafka_reader import Readers
-from powerflock.log.kafka_topics import CLAIMS, Topics
+from powerflock.log.kafka_topics import CLAIMS, OWN, Topics
 from powerflock.log.port import (
     Claim,
     Entry,
@@ -54,6 +55,7 @@ class KafkaLog:
             self._plain = PlainProducer(options)
         self._topics = Topics(options, self._admin)
         self._readers = Readers(options)
+        self._commits = Commits(self.read)
         self._lock = threading.Lock()
         self._claims: dict[str, tuple[Claim, Owner]] = {}
         self._anybody: Owner | None = None
@@ -90,21 +92,19 @@ class KafkaLog:
         messages = self._messages(entries)
         for commit in commits:
             self._check_commit(commit, sum(entry[:2] == commit[1:3] for entry in entries))
-        if not entries and not commits:
+        messages += [(self._options.named(COMMITS), place_of(each[0]), *record(each)) for each in commits]
+        if not messages:
             return []
-        places: dict[str, list[tuple[str, int, int]]] = {}
-        for group, topic, partition, offset in commits:
-            own = places.setdefault(self._options.named(group), [])
-            own.append((self._options.named(topic), partition, offset))
         doing = f"a transaction of {len(entries)} entries and {len(commits)} commits"
         try:
-            offsets = owner.write(messages, places)
+            offsets = owner.write(messages)
         except KafkaException as error:
             raise log_error(self._options.servers, doing, cause(error)) from error
         except LostProducer as error:
             raise self._given_up(claim, doing) from error
-        self._seen(entries, offsets)
-        return offsets
+        written = [*entries, *((COMMITS, place_of(each[0]), b"") for each in commits)]
+        self._seen(written, offsets)
+        return offsets[: len(entries)]
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Entry]:
         """See `Log.read`."""
@@ -163,21 +163,11 @@ class KafkaLog:
         """See `Log.committed`."""
         check_place(topic, partition)
         self._check_open()
-        full = self._options.named(group)
-        place = TopicPartition(self._options.named(topic), partition)
-        asked = [ConsumerGroupTopicPartitions(full, [place])]
-
-        def ask() -> int:
-            found = self._admin.list_consumer_group_offsets(asked, require_stable=True)[full]
-            (answer,) = found.result(self._options.patience_s).topic_partitions
-            return max(int(answer.offset), 0)
-
-        return patiently(self._options, f"asking for the commits of {group}", ask)
+        return self._commits.committed(group, topic, partition)
 
     def claim(self, group: str, member: str) -> Claim:
         """See `Log.claim`."""
         self._check_open()
-        self._topics.ensure(CLAIMS, 0)
         record = msgspec.json.encode(_ClaimRecord(group, member))
         place = self._options.named(CLAIMS), 0
         with self._lock, kafka_errors(self._options.servers, f"claiming {group}"):
@@ -203,6 +193,8 @@ class KafkaLog:
 
     def _messages(self, entries: Sequence[tuple[str, int, bytes]]) -> list[Sending]:
         for topic, partition in {entry[:2] for entry in entries}:
+            if topic in OWN:
+                raise InvalidInput("topic", topic, "must not be the log's own")
             self._topics.ensure(topic, partition)
         return [(self._options.named(topic), partition, None, payload) for topic, partition, payload in entries]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from powerflock.log.kafka_errors import cause, is_fenced, log_error, too_slow
 from powerflock.log.kafka_options import KafkaOptions
@@ -121,13 +121,10 @@ class Owner:
         self._producer = Producer(options.transactional(identity), logger=_logger)
         self._open = False
         self._lost = False
-        self._groups: dict[str, object] = {}
         self._patiently(lambda: self._producer.init_transactions(options.patience_s))
 
-    def write(
-        self, messages: Sequence[Sending], commits: Mapping[str, Sequence[tuple[str, int, int]]] | None = None
-    ) -> list[int]:
-        """Write `messages` and `commits` (group → topic, partition, next) and return the offsets, or nothing.
+    def write(self, messages: Sequence[Sending]) -> list[int]:
+        """Write all `messages` and return their offsets, or nothing.
 
         Raises `LostProducer` where this producer may write no more, and `KafkaException` for any other failure, after
         which nothing was written.
@@ -140,8 +137,6 @@ class Owner:
                 self._open = True
                 self._producer.begin_transaction()
                 sent = self._send(messages)
-                for group, places in (commits or {}).items():
-                    self._commit_offsets(group, places)
                 self._patiently(lambda: self._producer.commit_transaction(self._options.patience_s))
             except KafkaException as error:
                 if self._is_lost(error):
@@ -162,16 +157,6 @@ class Owner:
         if sent.error is not None:
             raise KafkaException(sent.error)
         return sent
-
-    def _commit_offsets(self, group: str, places: Sequence[tuple[str, int, int]]) -> None:
-        """Offsets of `group` as a part of the transaction: Kafka's own tools see them."""
-        if group not in self._groups:
-            member = Consumer({**self._options.reader(), "group.id": group})
-            self._groups[group] = member.consumer_group_metadata()
-            member.close()
-        offsets = [TopicPartition(*place) for place in places]
-        metadata = self._groups[group]
-        self._patiently(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, self._options.patience_s))
 
     def _patiently(self, call: Callable[[], None]) -> None:
         """Call again what may be; with no answer in the end a transaction's fate is unknown, the producer lost."""

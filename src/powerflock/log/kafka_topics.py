@@ -14,12 +14,15 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from powerflock.domain.errors import InvalidInput, LogError
+from powerflock.log.kafka_commits import COMMITS
+from powerflock.log.kafka_commits import PARTITIONS as COMMIT_PARTITIONS
 from powerflock.log.kafka_errors import cause, kafka_errors, too_slow
 from powerflock.log.kafka_options import KEPT_FOR_EVER, MESSAGE_BYTES, KafkaOptions, TopicOptions
 
 CLAIMS = "claims"
+OWN = {CLAIMS: 1, COMMITS: COMMIT_PARTITIONS}
+"""The log's own topics and their partitions; compacted, so each keeps the newest record of a key."""
 _STEP_S = 0.02
-_LEAST_OFFSETS_MIN = 7 * 24 * 60
 
 
 class Topics:
@@ -32,8 +35,8 @@ class Topics:
         self._partitions: dict[str, int] = {}
 
     def prepare(self) -> None:
-        """Make every topic that the options name, and the claims; in production refuse what is unsafe."""
-        for name in (CLAIMS, *self._options.topics):
+        """Make every topic that the options name, and the log's own; in production refuse what is unsafe."""
+        for name in (*OWN, *self._options.topics):
             self._make(name)
         if self._options.production:
             self._refuse_unsafe()
@@ -80,14 +83,16 @@ class Topics:
                 self._look()
 
     def _create(self, name: str) -> None:
-        own = TopicOptions(1) if name == CLAIMS else self._options.topic(name)
+        own = TopicOptions(OWN[name]) if name in OWN else self._options.topic(name)
         config = {
-            "cleanup.policy": "compact" if name == CLAIMS else "delete",
+            "cleanup.policy": "compact" if name in OWN else "delete",
             "min.insync.replicas": str(self._options.min_insync_replicas),
             "max.message.bytes": str(MESSAGE_BYTES),
             "unclean.leader.election.enable": "false",
         }
-        if name != CLAIMS:
+        if name in OWN:  # small segments, for only those that are closed are compacted
+            config |= {"segment.bytes": str(16 << 20), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+        else:
             config["retention.ms"] = str(own.retention_ms)
         topic = NewTopic(
             self._options.named(name), own.partitions, replication_factor=self._options.replication, config=config
@@ -101,10 +106,10 @@ class Topics:
 
     def _refuse_unsafe(self) -> None:
         reasons = [*unsafe_options(self._options)]
-        for name in (CLAIMS, *self._options.topics):
+        for name in (*OWN, *self._options.topics):
             config = self._config(ResourceType.TOPIC, self._options.named(name))
             replicas = self._replicas(self._options.named(name))
-            kept_ms = KEPT_FOR_EVER if name == CLAIMS else self._options.topic(name).retention_ms
+            kept_ms = KEPT_FOR_EVER if name in OWN else self._options.topic(name).retention_ms
             reasons += unsafe_topic(name, config, replicas, kept_ms)
         nodes = self._admin.list_topics(timeout=self._options.patience_s).brokers
         reasons += unsafe_broker(self._config(ResourceType.BROKER, str(min(nodes))))
@@ -155,20 +160,17 @@ def unsafe_topic(name: str, config: Mapping[str, str], replicas: int, kept_ms: i
         yield f"topic {name} has retention.ms {kept}: make it {kept_ms}"
     if "delete" in config["cleanup.policy"] and int(config["retention.bytes"]) != KEPT_FOR_EVER:
         yield f"topic {name} has retention.bytes {config['retention.bytes']}: make it {KEPT_FOR_EVER}"
-    if "compact" in config["cleanup.policy"] and name != CLAIMS:
+    if "compact" in config["cleanup.policy"] and name not in OWN:
         yield f"topic {name} has cleanup.policy {config['cleanup.policy']}: entries have no keys, make it delete"
 
 
 def unsafe_broker(config: Mapping[str, str]) -> Iterable[str]:
-    """What a broker's own settings put at risk: offsets, transactions."""
+    """What a broker's own settings put at risk: members, transactions."""
     for topic, key in (
-        ("offsets", "offsets.topic.replication.factor"),
+        ("group members", "offsets.topic.replication.factor"),
         ("transactions", "transaction.state.log.replication.factor"),
     ):
         if int(config[key]) < 3:
             yield f"the brokers keep {topic} with {key} {config[key]}: make it 3"
     if int(config["transaction.state.log.min.isr"]) < 2:
         yield f"the brokers have transaction.state.log.min.isr {config['transaction.state.log.min.isr']}: make it 2"
-    kept = int(config["offsets.retention.minutes"])
-    if kept < _LEAST_OFFSETS_MIN:
-        yield f"the brokers have offsets.retention.minutes {kept}: make it {_LEAST_OFFSETS_MIN} or more"
