@@ -16,7 +16,7 @@ Manifest = dict[str, Any]
 ROLES = ("gateway", "twins", "autobidder", "historian", "api")
 VALUES = {path.stem: path for path in sorted((CHART / "ci").glob("*.yaml"))}
 CUSTOM = {
-    "ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule", "Kafka", "KafkaNodePool", "KafkaTopic",
+    "ScaledObject", "PodMonitor", "PrometheusRule", "Kafka", "KafkaNodePool", "KafkaTopic",
     "KafkaUser", "Cluster",
 }  # fmt: skip
 """Kinds that operators define: Kubernetes has no schema of them."""
