@@ -16,12 +16,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.log.kafka_commits import COMMITS
 from powerflock.log.kafka_commits import PARTITIONS as COMMIT_PARTITIONS
-from powerflock.log.kafka_errors import cause, kafka_errors, too_slow
+from powerflock.log.kafka_errors import cause, kafka_errors, patiently, too_slow
 from powerflock.log.kafka_options import KEPT_FOR_EVER, MESSAGE_BYTES, KafkaOptions, TopicOptions
 
 CLAIMS = "claims"
 OWN = {CLAIMS: 1, COMMITS: COMMIT_PARTITIONS}
 """The log's own topics and their partitions; compacted, so each keeps the newest record of a key."""
+_ASK_S = 5.0
 _STEP_S = 0.02
 
 
@@ -58,9 +59,10 @@ class Topics:
             )  # fmt: skip
 
     def _look(self) -> None:
-        servers, prefix = self._options.servers, self._options.prefix
-        with kafka_errors(servers, "listing its topics"):
-            found = self._admin.list_topics(timeout=self._options.patience_s).topics
+        prefix, ask_s = self._options.prefix, min(_ASK_S, self._options.patience_s)
+        # A broker that hangs is not waited for: the next question goes to another.
+        asked = patiently(self._options, "listing its topics", lambda: self._admin.list_topics(timeout=ask_s))
+        found = asked.topics
         led = {
             name: len(topic.partitions)
             for name, topic in found.items()
