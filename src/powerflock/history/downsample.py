@@ -31,7 +31,7 @@ def downsample(time_us: I64, value: F64, points: int, method: Chosen, gap_us: in
     most = points // 4 * 2 if broken.any() else points
     chosen = np.arange(known.size)
     if known.size > most:
-        chosen = _METHODS[method].downsample(times, values, n_out=most).astype(np.int64)
+        chosen = np.unique(_METHODS[method].downsample(times, values, n_out=most).astype(np.int64))  # flat: one is both
     return _with_gaps(time_us, known, chosen, times, values, broken)
 
 

@@ -35,6 +35,12 @@ def test_an_unknown_stretch_is_one_gap_and_never_zero(method: Chosen) -> None:
     assert set(values[~np.isnan(values)]) == {5.0}
 
 
+def test_a_flat_stretch_gives_no_point_twice() -> None:
+    times, values = downsample(np.arange(1_000, dtype=np.int64), np.zeros(1_000), 100, "minmax", FAR_US)
+    assert (np.diff(times) > 0).all()
+    assert set(values) == {0.0}
+
+
 def test_a_long_silence_is_a_gap_too() -> None:
     time_us = np.array([0, 10, 20, 1_000, 1_010], np.int64)
     times, values = downsample(time_us, np.ones(5), 100, "minmax", 50)
