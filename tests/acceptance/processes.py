@@ -59,6 +59,12 @@ def until(what: str, ready: Callable[[], bool], timeout_s: float) -> float:
     pytest.fail(f"waited {timeout_s:g} s for {what}")
 
 
+def ledger_lines(ledger: Path, kind: str) -> list[dict[str, Any]]:
+    """The ledger's whole lines of one kind."""
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return [line for text in lines if (line := json.loads(text))["kind"] == kind]
+
+
 class Process:
     """A command that is started, killed and started again; what it said on stderr is kept in a file."""
 
@@ -154,8 +160,7 @@ class Homes(Process):
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         """The ledger's whole lines of one kind."""
-        lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
-        return [line for text in lines if (line := json.loads(text))["kind"] == kind]
+        return ledger_lines(self.ledger, kind)
 
     def readings(self, kind: str) -> set[Reading]:
         """The readings in the ledger's `sent` or `acked` batches."""

@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots
+from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots, decoded
 from powerflock.autobidder.recovery import replay, restore_accounts
 from powerflock.autobidder.saving import Copies, Saving
 from powerflock.domain.arrays import Records
@@ -87,9 +87,7 @@ class PartitionRunner:
     def recover(self) -> None:
         """Take up where the open interval began; the readings since are applied by the next tick."""
         self._follow_registry()
-        newest = [
-            msgspec.msgpack.decode(entry.payload, type=Opened) for entry in self._log.newest("books", self.partition)
-        ]
+        newest = [decoded(entry.payload, Opened) for entry in self._log.newest("books", self.partition)]
         until = newest[0].offset if newest else 0
         shard = self.member.shard
         self._kept = [replay(self._log, shard.twins, self._snapshots, self.partition, until, self.member.ingest)]
@@ -144,8 +142,10 @@ class PartitionRunner:
         return commands
 
     def _follow_registry(self) -> None:
-        payloads = self._enrolments.new(self.partition)
-        if payloads and self.member.registry.replay(self.partition, payloads):
+        """Take up what is new; a process that owned the partition before knows its sites already, the member not."""
+        payloads, registry = self._enrolments.new(self.partition), self.member.registry
+        changed = bool(payloads) and bool(registry.replay(self.partition, payloads))
+        if changed or self.member.shard.sites < registry.table(self.partition).sites:
             self.member.enrolled(self.first_seq)
             self.member.regroup()
 

@@ -15,7 +15,7 @@ import msgspec
 from powerflock.alarms import Alarm, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
-from powerflock.autobidder.records import IntervalBegan, PlantRow, plant_row
+from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded, plant_row
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.domain.errors import InvalidInput
 from powerflock.log.port import Log
@@ -52,7 +52,7 @@ class PortfolioRunner:
         """Take up the account and the interval that was open; one that was not settled yet is settled now."""
         self.alarms.recover(self._log)
         newest = self._log.newest("market", 0, EVENTS_SHOWN)
-        events = [msgspec.msgpack.decode(entry.payload, type=IntervalBegan) for entry in newest]
+        events = [decoded(entry.payload, IntervalBegan) for entry in newest]
         if not events:
             return
         last = events[-1]

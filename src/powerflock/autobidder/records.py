@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from powerflock.domain.errors import LogError
 from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.groups.sums import GroupTable
 from powerflock.log.port import Log
@@ -24,6 +25,8 @@ from powerflock.plant.model import Award, Turn
 from powerflock.twins.apply import StepReport
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
+
+T = TypeVar("T")
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +64,7 @@ class Snapshots(Protocol):
         """Keep the `payload` of the mark's partition durably; the newest two are enough."""
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
-        """The newest that is whole, or None."""
+        """The newest that is whole and that `decode` accepts (else it raises `DamagedSnapshot`), or None."""
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
         """Keep what the outlook has learned."""
@@ -106,6 +109,16 @@ class Followers:
 
 NOBODY = Followers()
 """No followers: snapshots alone say what is needed."""
+
+
+def decoded(payload: bytes, kind: type[T]) -> T:
+    """The `kind` in the bytes of a log's entry; `LogError` where this version knows no such thing."""
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except msgspec.MsgspecError as error:
+        raise LogError(
+            f"an entry of the log is no {kind.__name__} of this version: {error}. Run here the version that wrote it."
+        ) from error
 
 
 def row_of(turn: Turn) -> PlantRow:

@@ -15,6 +15,7 @@ from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
 from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
+from powerflock.domain.errors import DamagedSnapshot
 from powerflock.log.port import Log
 from powerflock.market.account import Account
 from powerflock.plant.model import Award
@@ -75,8 +76,15 @@ def replay(
 ) -> Mark:  # fmt: skip
     """The newest snapshot not newer than offset `until`, and the readings from it up to there; returns its mark."""
     mark = Mark(partition, 0, 0)
-    found = snapshots.newest(partition, lambda payload: load(payload, twins.table)) if snapshots is not None else None
-    if found is not None and found[1].offset <= until:
+
+    def not_later(payload: bytes) -> tuple[Shard, Mark]:
+        shard, mark = load(payload, twins.table)
+        if mark.offset > until:
+            raise DamagedSnapshot(f"the snapshot was taken at offset {mark.offset}, after {until}: an older one serves")
+        return shard, mark
+
+    found = snapshots.newest(partition, not_later) if snapshots is not None else None
+    if found is not None:
         shard, mark = found
         twins.devices, twins.sites = shard.devices, shard.sites
     for payload in _payloads(log, "commands", partition, mark.commands):

@@ -21,7 +21,7 @@ from powerflock.plant.member import Member
 from powerflock.plant.messages import decode_order
 from powerflock.plant.outlook import BaselineOutlook
 from powerflock.plant.planner import PlanNow
-from powerflock.twins.snapshot import state_hash
+from powerflock.twins.snapshot import Mark, dump, state_hash
 from tests.unit.autobidder.test_runner import Kept
 from tests.unit.plant.small import SETTINGS, START_US, TICK_US, Meters, homes, venue
 
@@ -117,6 +117,37 @@ def test_a_partitions_new_owner_has_the_same_state_and_fences_the_old_one() -> N
     epochs = [int(decode(entry.payload, COMMAND)["epoch"].max()) for entry in cluster.log.read("commands", 0, 0)]
     assert epochs == sorted(epochs)
     assert epochs[-1] == new.member.epoch
+
+
+def test_a_partition_that_comes_back_to_its_owner_has_its_sites_again() -> None:
+    """The process knows the registry already: nothing in it is new, and yet the partition is."""
+    cluster = Cluster()
+    cluster.run(12)
+    old = cluster.twins[0]
+    assert old is not None
+
+    def member(epoch: int) -> Member:
+        return Member(0, old.member.registry, SETTINGS, BaselineOutlook(PARTITIONS), PlanNow(), epoch)
+
+    new = PartitionRunner(cluster.log, 0, "first", member, cluster.kept[0])
+    new.recover()
+    new.ingest(cluster.now_us, new.end())
+    assert new.member.shard.sites > 0
+    assert state_hash(new.member.shard.twins) == state_hash(old.member.shard.twins)
+
+
+def test_a_snapshot_from_after_the_books_were_opened_gives_way_to_the_one_before() -> None:
+    """The books begin at an offset; the log reaches back only as far as the older snapshot."""
+    cluster = Cluster()
+    cluster.run(33)
+    old = cluster.twins[0]
+    assert old is not None
+    shard = old.member.shard.twins
+    cluster.kept[0].save(Mark(0, old.end(), old.member.epoch), dump(shard, Mark(0, old.end(), old.member.epoch)))
+    new = cluster.take_over(0, "second")
+    new.ingest(cluster.now_us, new.end())
+    assert new.counts.applied > 0, "the readings since the books were opened are applied once more"
+    assert state_hash(new.member.shard.twins) == state_hash(shard)
 
 
 def test_owners_are_paid_the_same_though_their_partition_changed_hands() -> None:

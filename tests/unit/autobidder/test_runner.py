@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,7 +14,7 @@ from powerflock.autobidder.records import Followers
 from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
-from powerflock.domain.errors import LogError
+from powerflock.domain.errors import DamagedSnapshot, LogError
 from powerflock.domain.policy import Policy
 from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
@@ -38,8 +39,10 @@ class Kept:
         self.twins[mark.partition] = [*self.twins.get(mark.partition, []), payload][-2:]
 
     def newest(self, partition: int, decode: Callable[[bytes], tuple[Shard, Mark]]) -> tuple[Shard, Mark] | None:
-        kept = self.twins.get(partition)
-        return decode(kept[-1]) if kept else None
+        for payload in reversed(self.twins.get(partition, [])):
+            with suppress(DamagedSnapshot):
+                return decode(payload)
+        return None
 
     def save_outlook(self, time_us: int, payload: bytes) -> None:
         self.learned = [payload]

@@ -177,8 +177,11 @@ class Api:
 
     def gauges(self) -> list[Gauge]:
         """See `Role`."""
-        missing = float(len(self._source.ring.recovering))
-        return [Gauge("powerflock_partitions_missing", missing, "Partitions that do not report")]
+        ring = self._source.ring
+        return [
+            Gauge("powerflock_entries_refused_total", float(ring.refused), "Entries not understood", kind="counter"),
+            Gauge("powerflock_partitions_missing", float(len(ring.recovering)), "Partitions that do not report"),
+        ]
 
     def more_metrics(self) -> str:
         """See `Role`: the page's own, which are at its own port too."""

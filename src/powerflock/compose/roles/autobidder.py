@@ -50,7 +50,7 @@ class Autobidder:
         """Standing by."""
         self._parts = parts
         self._lock = threading.Lock()
-        self._wanted = False
+        self._wanted = self._contested = False
         self._runner: PortfolioRunner | None = None
         self._followed: Followed | None = None
         self._watch_at = 0.0
@@ -70,6 +70,7 @@ class Autobidder:
         period = parts.settings.plant.tick_s
         while True:
             began = time.monotonic()
+            self._membership.owned()  # raises what ended the membership: without one nothing is owned ever again
             await asyncio.to_thread(self._tick)
             parts.clockwork.touch()
             self._tick_ms = (time.monotonic() - began) * 1000.0
@@ -118,13 +119,13 @@ class Autobidder:
     def assigned(self, partitions: Sequence[int]) -> None:
         """See `Changes`."""
         with self._lock:
-            self._wanted = True
+            self._wanted, self._contested = True, False
         logger.info("powerflock autobidder: owns the portfolio (partitions %s)", list(partitions))
 
     def revoked(self, partitions: Sequence[int]) -> None:
         """See `Changes`."""
         with self._lock:
-            self._wanted, self._runner = False, None
+            self._wanted, self._contested, self._runner = False, False, None
         logger.info("powerflock autobidder: stands by (partitions %s)", list(partitions))
 
     def lost(self, partitions: Sequence[int]) -> None:
@@ -149,9 +150,15 @@ class Autobidder:
             return self._runner.acknowledge(alarm_id, asked.by, asked.now_us)
 
     def _tick(self) -> None:
+        """One tick where the portfolio is owned here; after a fence only where the group still says so."""
+        try:
+            mine = not self._contested or self._parts.groups.owners(GROUP, TOPIC).get(0) == self._parts.address
+        except LogError as error:
+            mine, self._trouble = False, str(error)
         with self._lock:
-            if not self._wanted:
+            if not self._wanted or not mine:
                 return
+            self._contested = False
             try:
                 if self._runner is None:
                     self._runner = self._take_up()
@@ -161,7 +168,7 @@ class Autobidder:
                 self._trouble = ""
             except Fenced as error:
                 self._fenced += 1
-                self._wanted, self._runner = False, None
+                self._contested, self._runner = True, None
                 logger.warning("powerflock autobidder: %s", error)
             except LogError as error:
                 self._trouble = str(error)

@@ -1,25 +1,26 @@
 """The whole plant as its topics tell it, for a process that owns nothing of it: what a page or an alarm needs.
 
 Invariants: all is read, nothing written; a partition's newest report and sites are all there is of it, and a partition
-whose report is old stays in the totals, out of reach. Not to be used by two threads at once.
+whose report is old stays in the totals, out of reach; what a newer version wrote is counted in `refused` and passed
+over. Not to be used by two threads at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 
-from powerflock.autobidder.records import IntervalBegan, PlantRow
+from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.compose.roles.orders import NewestOrder
 from powerflock.dispatch.allocate import Clearing
 from powerflock.domain.arrays import F64, I64, Records
 from powerflock.domain.enrolment import TOPIC as REGISTRY
+from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.domain.registry import Registry
 from powerflock.groups.failures import Pairs
 from powerflock.groups.firm import firm_capacity
@@ -39,6 +40,7 @@ from powerflock.twins.commanded import commanded
 from powerflock.twins.estimate import SiteColumns
 
 Key = TypeVar("Key")
+T = TypeVar("T")
 _ROWS_KEPT = 100_000
 
 
@@ -51,6 +53,8 @@ class Followed:
         self.registry = Registry.empty(partitions)
         self.hierarchy = Hierarchy.of([self.registry.table(part) for part in range(partitions)])
         self.orders = NewestOrder(log)
+        self.refused = 0
+        """Entries that could not be read."""
         self.reports: dict[int, Report] = {}
         self.account = Account()
         self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
@@ -85,14 +89,13 @@ class Followed:
         self.follow_sites()
         self.orders.follow()
         for part in self.partitions:
-            for payload in self._newest("reports", part, self._reported_at):
-                report = decode_report(payload)
+            for report in self._readable(self._newest("reports", part, self._reported_at), decode_report):
                 known = self.reports.get(part)
                 if known is None or (report.epoch, report.now_us) >= (known.epoch, known.now_us):
                     self.reports[part] = report
-        for payload in self._events.new(0):
-            self._take(msgspec.msgpack.decode(payload, type=IntervalBegan))
-        self.rows.extend(msgspec.msgpack.decode(payload, type=PlantRow) for payload in self._plant.new(0))
+        for event in self._readable(self._events.new(0), lambda payload: decoded(payload, IntervalBegan)):
+            self._take(event)
+        self.rows.extend(self._readable(self._plant.new(0), lambda payload: decoded(payload, PlantRow)))
 
     def follow_sites(self) -> None:
         """Who is enrolled, and what the sites do: `sites` by partition."""
@@ -103,8 +106,7 @@ class Followed:
         if changed:
             self.hierarchy = self.hierarchy.grow([self.registry.table(part) for part in self.partitions])
         for part in self.partitions:
-            for payload in self._newest("views", part, self._seen_at):
-                found = decode_seen(payload)
+            for found in self._readable(self._newest("views", part, self._seen_at), decode_seen):
                 known = self._seen.get(part)
                 if known is None or (found.epoch, found.now_us) >= (known.epoch, known.now_us):
                     self._seen[part], changed = found, True
@@ -170,6 +172,16 @@ class Followed:
         self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]
         before = self.awards[:-1] if self.awards and self.awards[-1].interval == event.interval else self.awards
         self.awards = [*before, event][-EVENTS_SHOWN:]
+
+    def _readable(self, payloads: Sequence[bytes], read: Callable[[bytes], T]) -> list[T]:
+        """What `read` makes of those that it understands."""
+        found = []
+        for payload in payloads:
+            try:
+                found.append(read(payload))
+            except (InvalidInput, LogError):
+                self.refused += 1
+        return found
 
     def _newest(self, topic: str, partition: int, at: list[int]) -> list[bytes]:
         """The newest entry of the topic, if it was not read before."""

@@ -126,7 +126,7 @@ class GatewayRole:
                         made = msgspec.msgpack.decode(payload, type=PolicyBatch)
                         self._gateway.send_policies(partition, made.epoch, made.until_us, made.rows, made.payloads)
                 self._trouble = ""
-            except LogError as error:
+            except (LogError, InvalidInput, msgspec.MsgspecError) as error:  # one of a newer version is passed over
                 self._trouble = str(error)
                 _log.warning("powerflock gateway: %s", error)
             await asyncio.sleep(_EVERY_S)

@@ -132,11 +132,13 @@ async def _serve(role: Role, name: str, parts: Parts, listening: socket.socket) 
     await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in (working, stopping):
         task.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
-    await role.drain()
-    server.should_exit = True
-    await asyncio.wait({serving}, timeout=3.0)
+    try:
+        with suppress(asyncio.CancelledError):
+            await working
+    finally:  # a defect too gives everything back: a membership left open would keep the process, and its partitions
+        await role.drain()
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=3.0)
 
 
 def _page(role: Role, name: str) -> Starlette:

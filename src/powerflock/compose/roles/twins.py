@@ -1,8 +1,10 @@
 """`powerflock twins`: the partitions that the group gives this process, each turned by a runner of its own.
 
 One thread ticks all partitions it owns, one after another; a partition that came lately recovers beside the ticks of
-the others. A partition that goes is saved before it is given up; one that was lost is dropped, for its next owner has
-fenced it already.
+the others. A partition that goes is given up between two ticks, with all that was decided written; one that was lost is
+dropped, for its next owner has fenced it already. Where a fence came from a process that had no right to the partition
+any more (it was taking it over when it lost it), or from brokers that gave a transaction up, the group still says that
+the partition is this process's: then it is claimed again.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from powerflock.compose.roles.process import Parts, logger
 from powerflock.compose.site_view import SiteView
 from powerflock.compose.storage import partition_snapshots
 from powerflock.domain.clock import MICROS_PER_S
-from powerflock.domain.errors import LogError, NotFound
+from powerflock.domain.errors import InvalidInput, LogError, NotFound
 from powerflock.domain.registry import Registry
 from powerflock.log.membership import Member as Membership
 from powerflock.log.port import Fenced
@@ -55,6 +57,8 @@ class Twins:
         self._publish_at = 0.0
         self._lock = threading.Lock()
         self._wanted: set[int] = set()
+        self._contested: set[int] = set()
+        """Fenced here: to be claimed again only where the group says so."""
         self._runners: dict[int, PartitionRunner] = {}
         self._starting: dict[int, Future[PartitionRunner]] = {}
         self._writer = ThreadPoolExecutor(1, "snapshots")
@@ -73,6 +77,7 @@ class Twins:
         self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
         while True:
             began = time.monotonic()
+            self._membership.owned()  # raises what ended the membership: without one nothing is owned ever again
             await asyncio.to_thread(self._tick)
             self._parts.clockwork.touch()
             self._tick_ms = (time.monotonic() - began) * 1000.0
@@ -127,6 +132,7 @@ class Twins:
             Gauge("powerflock_commands_issued_total", issued, "Commands made durable", kind="counter"),
             Gauge("powerflock_partitions_recovering", float(len(self._starting)), "Partitions that recover now"),
             Gauge("powerflock_tick_milliseconds", self._tick_ms, "One tick of all partitions owned"),
+            Gauge("powerflock_orders_refused_total", self._orders.refused, "Orders not understood", kind="counter"),
             Gauge("powerflock_fenced_total", float(self._fenced), "Partitions taken over by others", kind="counter"),
             Gauge("powerflock_readings_applied_total", applied, "Readings in effect", kind="counter"),
             Gauge("powerflock_readings_repeated_total", repeated, "Readings dropped as repeats", kind="counter"),
@@ -141,6 +147,7 @@ class Twins:
         """See `Changes`: they are taken over at the next tick."""
         with self._lock:
             self._wanted |= set(partitions)
+            self._contested -= set(partitions)
         logger.info("powerflock twins: owns partitions %s", sorted(self._wanted))
 
     def revoked(self, partitions: Sequence[int]) -> None:
@@ -179,11 +186,13 @@ class Twins:
         """All owned partitions by the newest order; no partition's trouble is another's."""
         trouble = ""
         try:
+            self._confirm()
             self._orders.follow()
+            trouble = self._orders.trouble
         except LogError as error:
             trouble = str(error)
         with self._lock:
-            self._take_over()
+            trouble = self._take_over() or trouble
             order = self._orders.newest
             for partition, runner in list(self._runners.items()):
                 try:
@@ -195,8 +204,9 @@ class Twins:
                 except Fenced as error:
                     self._fenced += 1
                     logger.warning("powerflock twins: partition %d: %s", partition, error)
-                    self._drop(partition)
-                except (LogError, OSError) as error:
+                    del self._runners[partition]
+                    self._contested.add(partition)
+                except (LogError, InvalidInput, OSError) as error:  # entries that are not understood wait for who does
                     trouble = f"partition {partition}: {error}"
                     logger.warning("powerflock twins: %s", trouble)
             try:
@@ -205,9 +215,17 @@ class Twins:
                 trouble = str(error)
         self._trouble = trouble
 
-    def _take_over(self) -> None:
-        """Start on what was assigned lately; turn what has recovered."""
-        for partition in self._wanted - self._runners.keys() - self._starting.keys():
+    def _confirm(self) -> None:
+        """Ask the group who owns what was fenced here; what is this process's still is claimed again."""
+        if self._contested:
+            owners = self._parts.groups.owners(GROUP, TOPIC)
+            with self._lock:
+                self._contested -= {part for part, owner in owners.items() if owner == self._parts.address}
+
+    def _take_over(self) -> str:
+        """Start on what was assigned lately; turn what has recovered. Returns what kept a partition from it."""
+        trouble = ""
+        for partition in self._wanted - self._contested - self._runners.keys() - self._starting.keys():
             self._starting[partition] = self._parts.pool.submit(self._recovered, partition)
         for partition, future in list(self._starting.items()):
             if not future.done():
@@ -215,11 +233,13 @@ class Twins:
             del self._starting[partition]
             try:
                 runner = future.result()
-            except LogError as error:
-                logger.warning("powerflock twins: partition %d could not be taken over: %s", partition, error)
+            except (LogError, OSError) as error:
+                trouble = f"partition {partition} could not be taken over: {error}"
+                logger.warning("powerflock twins: %s", trouble)
                 continue
             if partition in self._wanted:
                 self._runners[partition] = runner
+        return trouble
 
     def _recovered(self, partition: int) -> PartitionRunner:
         parts = self._parts
@@ -238,7 +258,8 @@ class Twins:
 
     def _drop(self, partition: int) -> None:
         self._wanted.discard(partition)
+        self._contested.discard(partition)
         self._runners.pop(partition, None)
-        starting = self._starting.pop(partition, None)
-        if starting is not None:
-            starting.cancel()
+        starting = self._starting.get(partition)
+        if starting is not None and starting.cancel():  # one that runs already ends first: two would share a registry
+            del self._starting[partition]

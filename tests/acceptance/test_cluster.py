@@ -1,0 +1,142 @@
+"""Faults of a whole plant of processes under load: nothing acknowledged is lost, nothing takes effect twice.
+
+One plant lives through all of these tests, in their order; the last one compares everything that was sent,
+acknowledged, stored, commanded, applied and settled.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from powerflock.domain.clock import to_rfc3339
+from powerflock.plant.messages import decode_report
+from tests.acceptance.cluster import (
+    PARTITIONS,
+    PATIENCE_S,
+    Cluster,
+    check_account,
+    check_commands,
+    check_readings,
+    plant,
+    tell,
+)
+from tests.acceptance.processes import until
+
+HOMES, INTERVAL_US = 40, 300_000_000
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_servers: str) -> Iterator[Cluster]:
+    with plant(tmp_path_factory.mktemp("cluster"), kafka_servers, HOMES, kafka={"topic_prefix": "faults."}) as running:
+        yield running
+
+
+def test_awards_are_delivered_by_many_processes(cluster: Cluster) -> None:
+    until("an award to be settled", lambda: any(item.award_mw for item in cluster.seen.settled), PATIENCE_S)
+    owned = [cluster.nodes[name].owned() for name in ("t1", "t2")]
+    assert owned[0] | owned[1] == set(range(PARTITIONS))
+    assert not owned[0] & owned[1]
+    assert cluster.get("/api/v1/sites?limit=1")["total"] == HOMES
+
+
+def test_homes_come_back_to_a_gateway_that_was_killed(cluster: Cluster) -> None:
+    gateway = cluster.nodes["g1"]
+    gateway.kill()
+    cluster.replace(gateway)
+    back_s = until("every session", lambda: gateway.metrics().get("powerflock_gateway_sessions") == HOMES, PATIENCE_S)
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    tell(f"gateway killed: every session back {back_s:.1f} s after its return")
+
+
+def test_the_other_twins_process_takes_over_from_one_that_was_killed(cluster: Cluster) -> None:
+    killed, before = cluster.owner("twins"), cluster.newest()
+    partitions = killed.owned()
+    killed.kill()
+    taken_s = cluster.taken_over_s(partitions, before)
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    cluster.replace(killed)
+    until("the partitions to be shared again", lambda: bool(killed.owned()), PATIENCE_S)
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    tell(f"twins process killed: {len(partitions)} partitions taken over in {taken_s:.1f} s")
+
+
+def test_the_standby_goes_on_with_the_account_of_an_autobidder_that_was_killed(cluster: Cluster) -> None:
+    killed, settled = cluster.owner("autobidder"), len(cluster.seen.settled)
+    killed.kill()
+    taken_s = until(
+        "the standby to own the portfolio",
+        lambda: any(node.metrics().get("powerflock_portfolio_owned") == 1.0 for node in cluster.nodes.values()),
+        PATIENCE_S,
+    )
+    cluster.settles_s(2)
+    assert cluster.get("/api/v1/state")["account"]["intervals"] >= settled + 2
+    cluster.replace(killed)
+    tell(f"autobidder killed: the standby owned the portfolio after {taken_s:.1f} s")
+
+
+def test_an_api_process_that_was_killed_shows_the_same_plant_again(cluster: Cluster) -> None:
+    process, before = cluster.nodes["p1"], cluster.get("/api/v1/accounts?limit=500")
+    process.kill()
+    cluster.replace(process)
+    until("every home to be shown fresh", cluster.covered, PATIENCE_S)
+    after = cluster.get("/api/v1/accounts?limit=500")
+    assert after[len(after) - len(before) :] == before
+
+
+def test_two_roles_killed_at_once_are_taken_over(cluster: Cluster) -> None:
+    twins, autobidder, before = cluster.owner("twins"), cluster.owner("autobidder"), cluster.newest()
+    partitions = twins.owned()
+    twins.kill()
+    autobidder.kill()
+    taken_s = cluster.taken_over_s(partitions, before)
+    cluster.settles_s(2)
+    for node in (twins, autobidder):
+        cluster.replace(node)
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    tell(f"twins process and autobidder killed: {len(partitions)} partitions taken over in {taken_s:.1f} s")
+
+
+def test_a_twins_process_that_stood_still_writes_nothing_more_as_an_owner(cluster: Cluster) -> None:
+    """It wakes believing that it still owns its partitions; the brokers refuse it, and it is given a share again."""
+    stopped, before = cluster.owner("twins"), cluster.newest()
+    partitions = stopped.owned()
+    stopped.send(signal.SIGSTOP)
+    try:
+        taken_s = cluster.taken_over_s(partitions, before)
+    finally:
+        stopped.send(signal.SIGCONT)
+    until("it to be fenced", lambda: stopped.metrics().get("powerflock_fenced_total", 0.0) >= 1.0, PATIENCE_S)
+    until("it to own partitions again", lambda: bool(stopped.owned()), PATIENCE_S)
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    for part in partitions:
+        epochs = [decode_report(entry.payload).epoch for entry in cluster.log.read("reports", part, 0)]
+        assert epochs == sorted(epochs)
+    tell(f"twins process stopped: {len(partitions)} partitions taken over in {taken_s:.1f} s")
+
+
+def test_every_process_is_renewed_while_the_plant_goes_on(cluster: Cluster) -> None:
+    for node in list(cluster.nodes.values()):
+        others = {part for part in range(PARTITIONS) if part not in node.owned()}
+        before = cluster.newest()
+        assert node.end() == 0, node.said()[-2000:]
+        cluster.replace(node)
+        now = cluster.newest()
+        assert all(now[part][1] > before[part][1] for part in others), "the partitions of others went on"
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    cluster.settles_s(2)
+
+
+def test_after_all_that_nothing_is_lost_and_nothing_took_effect_twice(cluster: Cluster) -> None:
+    acked = dict[str, int]()
+    cluster.finish()
+    for line in cluster.lines("acked"):
+        acked[line["site"]] = max(acked.get(line["site"], 0), line["time_us"])
+    for site, time_us in list(acked.items())[:10]:
+        shown = cluster.get(f"/api/v1/sites/{site}")["devices"]
+        assert {device["reported"] for device in shown if device["reported"]} == {to_rfc3339(time_us)}
+    for figure in (check_readings(cluster), check_commands(cluster), check_account(cluster, INTERVAL_US)):
+        tell(figure)

@@ -1,0 +1,166 @@
+"""What the plant writes into its log and snapshots, with a value of each, as today's version writes it.
+
+`tests/golden` keeps the bytes that each version wrote: later ones must read them, for a log outlives its programs and
+processes are renewed one after another. `python -m tests.formats` writes those files that are not there yet; it never
+changes one. For a new format give it a new name here, and keep the old file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from powerflock.autobidder.partition import Opened
+from powerflock.autobidder.records import IntervalBegan, decoded
+from powerflock.domain.arrays import F64
+from powerflock.domain.batches import decode, encode
+from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
+from powerflock.domain.registry import Registry
+from powerflock.groups.hierarchy import Hierarchy
+from powerflock.groups.roll import Roll
+from powerflock.groups.sums import GroupTable
+from powerflock.market.account import Account, Settlement
+from powerflock.market.bids import Bid
+from powerflock.plant.messages import Closed, Curves, Order, Report, decode_order, decode_report
+from powerflock.plant.messages import encode as encode_message
+from powerflock.plant.owners import OWNER
+from powerflock.plant.policies import PolicyBatch
+from powerflock.twins.columns import Shard
+from powerflock.twins.snapshot import Mark, dump, load
+from tests.data import ROOT
+from tests.unit.plant.small import START_US, homes
+
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How today's version writes its value, and how it reads bytes and writes again what it read."""
+
+    file: str
+    write: Callable[[], bytes]
+    rewrite: Callable[[bytes], bytes]
+
+    @property
+    def path(self) -> Path:
+        return GOLDEN / self.file
+
+
+def telemetry() -> bytes:
+    """A battery, its meter whose register could not be read, and another meter."""
+    nan = float("nan")
+    rows = [
+        (0, 7, START_US, START_US + 1000, -2.5, 6.25, 5.0, 4.5, 10.0),
+        (1, 7, START_US, START_US + 1000, 1.5, nan, nan, nan, nan),
+        (2, 9, START_US - 5, START_US + 1000, nan, 100.5, nan, nan, nan),
+    ]
+    return encode(np.array(rows, TELEMETRY))
+
+
+def commands() -> bytes:
+    """One at a price, and one that no price stands behind."""
+    rows = [
+        (0, 3_000_000_001, -2.5, 0.125, START_US, START_US + 600, 3, 2),
+        (1, 3_000_000_002, 0.0, float("nan"), 0, 1, 3, 0),
+    ]
+    return encode(np.array(rows, COMMAND))
+
+
+def site_events() -> bytes:
+    """One of each kind's number."""
+    return encode(np.array([(row, row, 4, 10 + row, START_US) for row in range(5)], SITE_EVENT))
+
+
+def accounts() -> bytes:
+    """One owner's, and one of which nothing is known yet."""
+    return encode(np.array([np.arange(8.0), [float("nan"), *[0.0] * 7]]).view(OWNER).reshape(-1))
+
+
+def market() -> bytes:
+    """An interval that began with a bid, after one that was settled."""
+    settled = Settlement(START_US, 0.0833, 90.0, 0.25, 0.02, 1.5, 0.5, 0.125, 0.75)
+    bid = Bid(START_US + 300_000_000, 0.5, (-10.0, 90.0), (0.1, 0.2), 0.01)
+    account = Account(1, 0.02, 0.02, 0.0, 0.02, 1.8, 1.5, 0.5, 0.125)
+    event = IntervalBegan(5_894_665, START_US + 300_000_000, 95.5, bid, (settled,), account, (4, 8))
+    return msgspec.msgpack.encode(event)
+
+
+def report() -> bytes:
+    """Of three homes on two feeders."""
+    registry = Registry.empty(1)
+    registry.enrol(0, homes(3))
+    roll = Roll.of(Hierarchy.of([registry.table(0)]))
+    groups, pairs = len(roll.names), len(roll.pair_groups)
+    columns: dict[str, F64] = {
+        item.name: np.arange(pairs if item.name.startswith("class_") else groups) + 0.5 for item in fields(GroupTable)
+    }
+    own = sum(group == 0 for group in roll.pair_groups)
+    curves = Curves(np.ones((2, 41)), np.full(41, 2.0), np.full((own, 41), 0.25), np.full(own, 0.5), 3, 2)
+    closed = Closed(5_894_664, 5_894_665, -0.5, 0.25, 0.125, 0.0625)
+    return encode_message(
+        Report(0, 4, START_US, 5_894_665, roll, GroupTable(**columns), curves, None, -0.25, closed)
+    )  # fmt: skip
+
+
+def order() -> bytes:
+    """With one feeder at its limit."""
+    return encode_message(Order(START_US, 5_894_665, 90.0, np.array([0.09, 0.12, -0.01]), 0.1, {"VIC1/f0": 0.2}))
+
+
+def policies() -> bytes:
+    """Of two homes."""
+    return msgspec.msgpack.encode(PolicyBatch(4, START_US, [0, 2], [b"first", b"second"]))
+
+
+def books() -> bytes:
+    """Opened after an interval was closed."""
+    closed = Closed(5_894_664, 5_894_665, -0.5, 0.25, 0.125, 0.0625)
+    return msgspec.msgpack.encode(Opened(5_894_665, 90.0, START_US, 17, closed))
+
+
+def shard() -> Shard:
+    """Three homes of which each number of a device or site is another one."""
+    registry = Registry.empty(1)
+    registry.enrol(0, homes(3))
+    made = Shard.of(registry.table(0))
+    for rows in (made.devices, made.sites):
+        for column, name in enumerate(rows.dtype.names or ()):
+            rows[name] = np.arange(rows.size) + column
+    return made
+
+
+def snapshot() -> bytes:
+    """Of that shard."""
+    return dump(shard(), Mark(0, 17, 4, 5))
+
+
+def _columns(dtype: np.dtype[np.void]) -> Callable[[bytes], bytes]:
+    return lambda payload: encode(decode(payload, dtype))
+
+
+def _message(kind: type) -> Callable[[bytes], bytes]:
+    return lambda payload: msgspec.msgpack.encode(decoded(payload, kind))
+
+
+FORMATS = (
+    Format("telemetry-v1.arrow", telemetry, _columns(TELEMETRY)),
+    Format("commands-v1.arrow", commands, _columns(COMMAND)),
+    Format("site-events-v1.arrow", site_events, _columns(SITE_EVENT)),
+    Format("accounts-v1.arrow", accounts, _columns(OWNER)),
+    Format("market-v1.msgpack", market, _message(IntervalBegan)),
+    Format("report-v1.msgpack", report, lambda payload: encode_message(decode_report(payload))),
+    Format("order-v1.msgpack", order, lambda payload: encode_message(decode_order(payload))),
+    Format("policies-v1.msgpack", policies, _message(PolicyBatch)),
+    Format("books-v1.msgpack", books, _message(Opened)),
+    Format("snapshot-v2.arrow", snapshot, lambda payload: dump(*load(payload, shard().table))),
+)
+
+
+if __name__ == "__main__":
+    for each in FORMATS:
+        if not each.path.exists():
+            each.path.write_bytes(each.write())

@@ -1,0 +1,41 @@
+"""However a role's process ends, it gives back what it had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from starlette.routing import BaseRoute
+
+from powerflock.compose.roles.process import Gauge, Parts, _serve, listen
+from powerflock.domain.errors import LogError
+
+
+class Broken:
+    """A role whose log cannot be mended."""
+
+    drained = False
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        return []
+
+    async def run(self) -> None:
+        raise LogError("the log is gone")
+
+    async def drain(self) -> None:
+        self.drained = True
+
+    def waits_for(self) -> str:
+        return ""
+
+    def gauges(self) -> list[Gauge]:
+        return []
+
+
+async def test_a_process_that_ends_by_a_defect_leaves_its_group(parts: Parts) -> None:
+    """A membership left open would keep the process alive, and its partitions from others, for ever."""
+    role = Broken()
+    with pytest.raises(LogError, match="the log is gone"):
+        await _serve(role, "twins", parts, listen("127.0.0.1", 0, "process.port"))
+    assert role.drained

@@ -1,0 +1,75 @@
+"""A twins process owns what its group gives it, whoever else claims it by mistake, and nothing that others own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from powerflock.compose.roles.process import Parts
+from powerflock.compose.roles.twins import Twins
+from powerflock.log.memory import MemoryLog
+from powerflock.plant.messages import Order, encode
+from tests.acceptance.processes import until
+from tests.unit.compose.roles.conftest import ELSEWHERE, HERE, Told
+
+
+@pytest.fixture
+def twins(parts: Parts) -> Iterator[Twins]:
+    role = Twins(parts)
+    parts.log.append("orders", 0, encode(Order(parts.clock.now_us(), 1, 90.0, np.zeros(0))))
+    role.assigned([0, 1])
+    turned(role, {0, 1})
+    yield role
+    role._writer.shutdown()
+
+
+def turned(role: Twins, owned: set[int]) -> None:
+    """Tick until it turns just these."""
+
+    def tick() -> bool:
+        role._tick()
+        return set(role._runners) == owned
+
+    until(f"partitions {owned}", tick, 30.0)
+
+
+def test_a_partition_claimed_by_one_that_had_lost_it_is_claimed_back(twins: Twins, parts: Parts, groups: Told) -> None:
+    """Else the group gives it to a process that does not turn it, and no one ever does."""
+    groups.owner = {0: HERE, 1: HERE}
+    epoch = twins._runners[0].member.epoch
+    parts.log.claim("twins-0", "one that stood still while it took the partition over")
+    twins._tick()
+    assert set(twins._runners) == {1}
+    turned(twins, {0, 1})
+    assert twins._runners[0].member.epoch > epoch
+    assert twins._fenced == 1
+
+
+def test_a_partition_that_went_to_another_process_is_left_to_it(twins: Twins, parts: Parts, groups: Told) -> None:
+    groups.owner = {0: ELSEWHERE, 1: HERE}
+    theirs = parts.log.claim("twins-0", "its new owner")
+    for _ in range(5):
+        twins._tick()
+    assert set(twins._runners) == {1}
+    parts.log.transact([("reports", 0, b"theirs")], claim=theirs)  # raises where the claim was taken back
+    twins.lost([0])
+    assert twins._wanted == {1}
+
+
+def test_a_partition_that_went_and_came_back_is_turned_again(twins: Twins) -> None:
+    twins.revoked([0])
+    turned(twins, {1})
+    twins.assigned([0])
+    turned(twins, {0, 1})
+
+
+def test_a_batch_of_a_later_version_stops_its_partition_alone_and_is_told(twins: Twins, parts: Parts) -> None:
+    assert isinstance(parts.log, MemoryLog)
+    parts.log.append("telemetry", 1, b"of a later version")
+    ends = [parts.log.end("reports", part) for part in range(2)]
+    twins._tick()
+    assert parts.log.end("reports", 0) > ends[0]
+    assert parts.log.end("reports", 1) == ends[1]
+    assert "partition 1" in twins._trouble
