@@ -240,6 +240,15 @@ class Cluster:
 
         return until(f"another owner of partitions {sorted(partitions)}", newer, PATIENCE_S)
 
+    def reports_again_s(self, before: Mapping[int, tuple[int, int]]) -> float:
+        """Seconds until every partition has reported something newer than `before`."""
+
+        def newer() -> bool:
+            now = self.newest()
+            return all(now[part][1] > time_us for part, (_, time_us) in before.items())
+
+        return until("every partition to report", newer, PATIENCE_S)
+
     def settles_s(self, count: int = 2) -> float:
         """Seconds until so many more intervals are settled."""
         before = len(self.seen.settled)

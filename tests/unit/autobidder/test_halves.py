@@ -12,6 +12,7 @@ from powerflock.autobidder.portfolio import PortfolioRunner
 from powerflock.autobidder.records import IntervalBegan
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
+from powerflock.domain.errors import LogError
 from powerflock.domain.registry import Registry
 from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.log.memory import MemoryLog
@@ -196,3 +197,25 @@ def test_without_a_portfolio_old_prices_are_not_followed_for_ever() -> None:
     late = [decode(entry.payload, COMMAND) for entry in cluster.log.read("commands", 0, told)]
     latest = max((int(rows["not_before_us"].max()) for rows in late), default=0)
     assert latest <= START_US + 20 * TICK_US + SETTINGS.command_life_us // 2
+
+
+def test_a_report_of_a_later_version_is_counted_and_the_portfolio_goes_on() -> None:
+    """Partitions are renewed before or after the portfolio: what it cannot read is as if that one were silent."""
+    cluster = Cluster()
+    cluster.run(12)
+    portfolio = cluster.portfolio
+    assert portfolio is not None
+    known = portfolio.reports[0]
+    cluster.log.append("reports", 0, msgspec.msgpack.encode({"partition": 0, "epoch": 9, "curves_by_cohort": {}}))
+    decided = portfolio.tick(cluster.now_us)
+    assert portfolio.refused == 1
+    assert portfolio.reports[0] is known
+    assert decided.groups.sites[PORTFOLIO] == len(SPECS)
+
+
+def test_a_portfolio_of_an_earlier_version_does_not_take_up_an_account_that_it_cannot_read() -> None:
+    cluster = Cluster()
+    cluster.run(6)
+    cluster.log.append("market", 0, msgspec.msgpack.encode({"interval": 1, "reserve_awards": []}))
+    with pytest.raises(LogError, match=r"no IntervalBegan of this version.*Run here the version that wrote it"):
+        cluster.take_portfolio("of an earlier version")

@@ -1,0 +1,70 @@
+"""The long faults of a plant of processes: many rebalances, and brokers that die under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cluster import (
+    PARTITIONS,
+    PATIENCE_S,
+    Cluster,
+    check_account,
+    check_commands,
+    check_readings,
+    plant,
+    tell,
+)
+from tests.acceptance.processes import until
+from tests.kafka import brokers
+
+HOMES, INTERVAL_US, REBALANCES = 40, 300_000_000, 50
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(2 * 3600)]
+
+
+def check(cluster: Cluster) -> None:
+    """Everything that was sent, acknowledged, stored, commanded, applied and settled."""
+    until("every home to be fresh", cluster.covered, PATIENCE_S)
+    cluster.settles_s(2)
+    cluster.finish()
+    for figure in (check_readings(cluster), check_commands(cluster), check_account(cluster, INTERVAL_US)):
+        tell(figure)
+
+
+def test_fifty_rebalances_lose_nothing(tmp_path: Path, kafka_servers: str) -> None:
+    """A third twins process comes and goes, by turns in order and by SIGKILL, and each time partitions move."""
+    with plant(tmp_path, kafka_servers, HOMES, kafka={"topic_prefix": "rebalances."}) as cluster:
+        third = cluster.add("twins", "t3")
+        for number in range(REBALANCES):
+            cluster.replace(third)
+            until("the third to own a partition", lambda: bool(third.owned()), PATIENCE_S)
+            before, partitions = cluster.newest(), third.owned()
+            if number % 2:
+                third.kill()
+            else:
+                assert third.end() == 0
+            taken_s = cluster.taken_over_s(partitions, before)
+            tell(f"rebalance {number + 1}: {len(partitions)} partitions taken over in {taken_s:.1f} s")
+        owned = [cluster.nodes[name].owned() for name in ("t1", "t2")]
+        assert sorted([*owned[0], *owned[1]]) == list(range(PARTITIONS))
+        check(cluster)
+
+
+def test_every_broker_of_three_may_die_once(tmp_path: Path) -> None:
+    """Among them are the leader of each partition and the coordinator of each group."""
+    brokers.require()
+    with (
+        brokers.running(tmp_path / "brokers", 3) as kafka,
+        plant(tmp_path, kafka.bootstrap, HOMES, kafka={"replication": 3, "min_insync_replicas": 2}) as cluster,
+    ):
+        for broker in kafka.brokers.values():
+            before = cluster.newest()
+            broker.kill()
+            went_on_s = cluster.reports_again_s(before)
+            cluster.settles_s(2)
+            broker.start()
+            kafka.wait()
+            until("every home to be fresh", cluster.covered, PATIENCE_S)
+            tell(f"broker {broker.node} killed: every partition reported again after {went_on_s:.1f} s")
+        check(cluster)
