@@ -254,6 +254,11 @@ class Cluster:
         before = len(self.seen.settled)
         return until("intervals to be settled", lambda: len(self.seen.settled) >= before + count, PATIENCE_S)
 
+    def shared(self) -> bool:
+        """Whether every partition is turned by one process, and each twins process that runs turns some."""
+        owned = [node.owned() for node in self.nodes.values() if node.role == "twins" and node.alive]
+        return all(owned) and sorted(part for each in owned for part in each) == list(range(PARTITIONS))
+
     def owner(self, role: str) -> Node:
         """The autobidder that owns the portfolio, or the twins process with most partitions."""
         nodes = [node for node in self.nodes.values() if node.role == role and node.alive]

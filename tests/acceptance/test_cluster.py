@@ -37,9 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_servers: str) -> Ite
 
 def test_awards_are_delivered_by_many_processes(cluster: Cluster) -> None:
     until("an award to be settled", lambda: any(item.award_mw for item in cluster.seen.settled), PATIENCE_S)
-    owned = [cluster.nodes[name].owned() for name in ("t1", "t2")]
-    assert owned[0] | owned[1] == set(range(PARTITIONS))
-    assert not owned[0] & owned[1]
+    until("every partition to have an owner", cluster.shared, PATIENCE_S)
     assert cluster.get("/api/v1/sites?limit=1")["total"] == HOMES
 
 
@@ -59,7 +57,7 @@ def test_the_other_twins_process_takes_over_from_one_that_was_killed(cluster: Cl
     taken_s = cluster.taken_over_s(partitions, before)
     until("every home to be fresh", cluster.covered, PATIENCE_S)
     cluster.replace(killed)
-    until("the partitions to be shared again", lambda: bool(killed.owned()), PATIENCE_S)
+    until("the partitions to be shared again", cluster.shared, PATIENCE_S)
     until("every home to be fresh", cluster.covered, PATIENCE_S)
     tell(f"twins process killed: {len(partitions)} partitions taken over in {taken_s:.1f} s")
 
@@ -110,7 +108,7 @@ def test_a_twins_process_that_stood_still_writes_nothing_more_as_an_owner(cluste
     finally:
         stopped.send(signal.SIGCONT)
     until("it to be fenced", lambda: stopped.metrics().get("powerflock_fenced_total", 0.0) >= 1.0, PATIENCE_S)
-    until("it to own partitions again", lambda: bool(stopped.owned()), PATIENCE_S)
+    until("the partitions to be shared again", cluster.shared, PATIENCE_S)
     until("every home to be fresh", cluster.covered, PATIENCE_S)
     for part in partitions:
         epochs = [decode_report(entry.payload).epoch for entry in cluster.log.read("reports", part, 0)]
