@@ -96,7 +96,7 @@ def report() -> bytes:
     roll = Roll.of(Hierarchy.of([registry.table(0)]))
     groups, pairs = len(roll.names), len(roll.pair_groups)
     columns: dict[str, F64] = {
-        item.name: np.arange(pairs if item.name.startswith("class_") else groups) + 0.5 for item in fields(GroupTable)
+        item.name: np.arange(0.5, pairs if item.name.startswith("class_") else groups) for item in fields(GroupTable)
     }
     own = sum(group == 0 for group in roll.pair_groups)
     curves = Curves(np.ones((2, 41)), np.full(41, 2.0), np.full((own, 41), 0.25), np.full(own, 0.5), 3, 2)

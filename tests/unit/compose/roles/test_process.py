@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from starlette.routing import BaseRoute
 
-from powerflock.compose.roles.process import Gauge, Parts, _serve, listen
+from powerflock.compose.gauges import Gauge
+from powerflock.compose.roles.process import Parts, _serve, listen
 from powerflock.domain.errors import LogError
 
 
@@ -31,6 +32,9 @@ class Broken:
 
     def gauges(self) -> list[Gauge]:
         return []
+
+    def more_metrics(self) -> str:
+        return ""
 
 
 async def test_a_process_that_ends_by_a_defect_leaves_its_group(parts: Parts) -> None:
