@@ -31,4 +31,6 @@ def prometheus(gauges: Sequence[Gauge]) -> str:
 
 def _number(value: float) -> str:
     """As Prometheus writes it."""
-    return "NaN" if math.isnan(value) else repr(value)
+    if math.isnan(value):
+        return "NaN"
+    return str(int(value)) if float(value).is_integer() else repr(value)

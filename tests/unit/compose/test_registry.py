@@ -95,6 +95,6 @@ def test_the_url_comes_from_its_file_and_the_default_lies_in_the_data_folder(tmp
 
 
 def test_a_log_that_forgets_has_no_database_of_its_own(tmp_path: Path) -> None:
-    own = load(overrides={"plant.data_dir": tmp_path, "log.kind": "memory"}).settings
+    own = load(overrides={"plant.data_dir": tmp_path, "log.url": "memory:"}).settings
     assert registrar_of(own, MemoryLog(), lambda: 0) is None
     assert not (tmp_path / "registry.sqlite").exists()
