@@ -210,6 +210,20 @@ class Cluster:
     def get(self, path: str) -> Any:
         return httpx.get(f"http://127.0.0.1:{self.api}{path}", timeout=10.0).raise_for_status().json()
 
+    def got(self, path: str) -> Any:
+        """The same, asked again as a 503 advises."""
+        found: list[Any] = []
+
+        def ask() -> bool:
+            try:
+                found.append(self.get(path))
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                return False
+            return True
+
+        until(f"an answer to {path}", ask, PATIENCE_S)
+        return found[0]
+
     def covered(self) -> bool:
         """Whether live numbers are shown and every home is fresh."""
         try:

@@ -38,7 +38,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_servers: str) -> Ite
 def test_awards_are_delivered_by_many_processes(cluster: Cluster) -> None:
     until("an award to be settled", lambda: any(item.award_mw for item in cluster.seen.settled), PATIENCE_S)
     until("every partition to have an owner", cluster.shared, PATIENCE_S)
-    assert cluster.get("/api/v1/sites?limit=1")["total"] == HOMES
+    assert cluster.got("/api/v1/sites?limit=1")["total"] == HOMES
 
 
 def test_homes_come_back_to_a_gateway_that_was_killed(cluster: Cluster) -> None:
@@ -71,17 +71,17 @@ def test_the_standby_goes_on_with_the_account_of_an_autobidder_that_was_killed(c
         PATIENCE_S,
     )
     cluster.settles_s(2)
-    assert cluster.get("/api/v1/state")["account"]["intervals"] >= settled + 2
+    assert cluster.got("/api/v1/state")["account"]["intervals"] >= settled + 2
     cluster.replace(killed)
     tell(f"autobidder killed: the standby owned the portfolio after {taken_s:.1f} s")
 
 
 def test_an_api_process_that_was_killed_shows_the_same_plant_again(cluster: Cluster) -> None:
-    process, before = cluster.nodes["p1"], cluster.get("/api/v1/accounts?limit=500")
+    process, before = cluster.nodes["p1"], cluster.got("/api/v1/accounts?limit=500")
     process.kill()
     cluster.replace(process)
     until("every home to be shown fresh", cluster.covered, PATIENCE_S)
-    after = cluster.get("/api/v1/accounts?limit=500")
+    after = cluster.got("/api/v1/accounts?limit=500")
     assert after[len(after) - len(before) :] == before
 
 
@@ -133,7 +133,7 @@ def test_after_all_that_nothing_is_lost_and_nothing_took_effect_twice(cluster: C
     for line in cluster.lines("acked"):
         acked[line["site"]] = max(acked.get(line["site"], 0), line["time_us"])
     for site, time_us in list(acked.items())[:10]:
-        shown = cluster.get(f"/api/v1/sites/{site}")["devices"]
+        shown = cluster.got(f"/api/v1/sites/{site}")["devices"]
         assert {device["reported"] for device in shown if device["reported"]} == {to_rfc3339(time_us)}
     for figure in (check_readings(cluster), check_commands(cluster), check_account(cluster, INTERVAL_US)):
         tell(figure)
