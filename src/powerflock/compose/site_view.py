@@ -11,14 +11,12 @@ from powerflock.api import models
 from powerflock.autobidder.records import known
 from powerflock.compose.directory import Directory
 from powerflock.compose.site_list import SiteList
+from powerflock.compose.source import Ring
 from powerflock.domain.clock import MICROS_PER_HOUR, to_rfc3339
 from powerflock.domain.columns import DeviceKind, Issuer
 from powerflock.domain.errors import NotFound
-from powerflock.domain.registry import Registry
 from powerflock.domain.site import SiteSpec
-from powerflock.groups.hierarchy import Hierarchy
 from powerflock.optimise.respond import best_cost, value
-from powerflock.plant.model import RingSettings
 from powerflock.plant.shard import SiteShard
 from powerflock.twins.commanded import Commanded
 from powerflock.twins.estimate import SiteColumns, device_freshness
@@ -35,20 +33,8 @@ class Place(NamedTuple):
     row: int
 
 
-class Sites(Protocol):
+class Sites(Ring, Protocol):
     """What is known of sites beside a moment's columns: the ring, or a process that owns some of its partitions."""
-
-    @property
-    def registry(self) -> Registry:
-        """Who is enrolled."""
-
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """In which groups."""
-
-    @property
-    def settings(self) -> RingSettings:
-        """How the ring turns."""
 
     @property
     def shards(self) -> Sequence[SiteShard]:

@@ -17,7 +17,7 @@ from powerflock.plant.model import RingSettings
 
 
 class Ring(Protocol):
-    """What of a ring the view shows beside its turns."""
+    """What of a ring is shown beside its turns."""
 
     @property
     def registry(self) -> Registry:
@@ -31,6 +31,10 @@ class Ring(Protocol):
     def settings(self) -> RingSettings:
         """How it turns."""
 
+
+class Accounted(Ring, Protocol):
+    """And what it has earned."""
+
     @property
     def account(self) -> Account:
         """The sums of all that was settled."""
@@ -40,7 +44,7 @@ class Source(Protocol):
     """Where the view's records come from: the plant's runner, or a process that follows the topics of others."""
 
     @property
-    def ring(self) -> Ring:
+    def ring(self) -> Accounted:
         """The ring, or as much of it as is known."""
 
     @property
