@@ -14,14 +14,22 @@ from powerflock.settings import Settings
 
 
 def registry_url(settings: Settings) -> str:
-    """The URL of the database: from its file, else as given, else in the data folder."""
+    """The URL of the database: from its file, else as given, else in the data folder.
+
+    What operators of PostgreSQL hand out, `postgres://` or `postgresql://`, is taken with the driver that we have.
+    """
     given = settings.registry
     if given.url_file is None:
-        return given.url or f"sqlite:///{settings.plant.data_dir.absolute() / 'registry.sqlite'}"
+        return _with_driver(given.url) or f"sqlite:///{settings.plant.data_dir.absolute() / 'registry.sqlite'}"
     try:
-        return given.url_file.read_text(encoding="utf-8").strip()
+        return _with_driver(given.url_file.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("registry.url_file", str(given.url_file), f"cannot be read: {error}") from error
+
+
+def _with_driver(url: str) -> str:
+    scheme, apart, rest = url.partition("://")
+    return f"postgresql+psycopg{apart}{rest}" if scheme in {"postgres", "postgresql"} else url
 
 
 def registry_store(settings: Settings, now_us: Callable[[], int]) -> Store:

@@ -90,6 +90,8 @@ def test_the_url_comes_from_its_file_and_the_default_lies_in_the_data_folder(tmp
     (tmp_path / "url").write_text("postgresql+psycopg://me:secret@db/plant\n")
     named = load(overrides={"registry.url_file": tmp_path / "url"}).settings
     assert registry_url(named) == "postgresql+psycopg://me:secret@db/plant"
+    (tmp_path / "url").write_text("postgresql://me:secret@db/plant\n")
+    assert registry_url(named) == "postgresql+psycopg://me:secret@db/plant", "as operators of PostgreSQL hand it out"
     with pytest.raises(InvalidInput, match="url_file"):
         registry_url(load(overrides={"registry.url_file": tmp_path / "gone"}).settings)
 
