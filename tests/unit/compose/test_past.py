@@ -54,7 +54,7 @@ def test_readings_and_groups_of_a_running_plant_can_be_asked_for(tmp_path: Path)
     plant.history.start(plant.runner)
     for minute in range(4):
         plant.turn(minute)
-    until(lambda: "powerflock_history_rows_total 40\n" in plant.history.metrics())  # 4 turns of 6 devices and 4 groups
+    until(lambda: plant.history.gauges()[0].value == 40)  # four turns of six devices and four groups
     plant.history.stop()
     group = plant.source.series(SeriesQuery.model_validate({"group": "VIC1/f0", "method": "raw", **SPAN}))
     assert (group.of, group.rows) == ("VIC1/f0", 4)
