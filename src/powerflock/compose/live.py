@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import signal
-import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +33,7 @@ from powerflock.compose.past import BackgroundHistory, HistorySource, followers
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
 from powerflock.compose.site_view import SiteView
+from powerflock.compose.sockets import listen, why
 from powerflock.compose.view import Labels, LiveView, mean_of
 from powerflock.domain.batches import decode
 from powerflock.domain.clock import MICROS_PER_S
@@ -94,7 +93,9 @@ class LivePlant:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        listening, server = self._listen(), self._api_server()
+        own = self._settings.api
+        listening = listen(own.host, own.port, "api.port", "Choose another with --port.")
+        server = self._api_server()
         serving = asyncio.create_task(server.serve([listening]))
         _log.info("powerflock: the plant is at http://%s:%d", self._settings.api.host, listening.getsockname()[1])
         with ThreadPoolExecutor(CORES) as pool:
@@ -117,17 +118,6 @@ class LivePlant:
         if self._history is not None:
             self._history.start(self._runner)
         await asyncio.gather(self._turn_for_ever(), self._publish_for_ever(), self._gateway.wait())
-
-    def _listen(self) -> socket.socket:
-        """The API's socket, before anything else is begun."""
-        own = self._settings.api
-        family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
-        try:
-            return socket.create_server((own.host, own.port), family=family, backlog=2048)
-        except OSError as error:
-            raise InvalidInput(
-                "api.port", own.port, f"cannot be opened on {own.host}: {_why(error)}", "Choose another with --port."
-            ) from error
 
     def _api_server(self) -> uvicorn.Server:
         past = HistorySource(self._history.storage) if self._history is not None else None
@@ -184,7 +174,7 @@ class LivePlant:
             port = await gateway.start(own.host, own.port)
         except OSError as error:
             raise InvalidInput(
-                "gateway.port", own.port, f"cannot be opened on {own.host}: {_why(error)}",
+                "gateway.port", own.port, f"cannot be opened on {own.host}: {why(error)}",
                 "Choose another with --gateway-port.",
             ) from error  # fmt: skip
         _log.info("powerflock: devices connect to ws://%s:%d/v1", own.host, port)
@@ -295,8 +285,3 @@ class LivePlant:
         server.should_exit = True
         await asyncio.wait({serving}, timeout=3.0)
         self._clockwork.touch()
-
-
-def _why(error: OSError) -> str:
-    """The system's own words for what kept a port shut."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

@@ -34,7 +34,8 @@ from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registry_store
 from powerflock.compose.roles import autobidder, twins
 from powerflock.compose.roles.followed import Followed
-from powerflock.compose.roles.process import Parts, listen, logger
+from powerflock.compose.roles.process import Parts, logger
+from powerflock.compose.sockets import listen
 from powerflock.compose.view import Labels, LiveView
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import LogError, NotFound, NotReady, RegistryError

@@ -16,7 +16,8 @@ import msgspec
 from starlette.routing import BaseRoute
 
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.roles.process import Parts, why
+from powerflock.compose.roles.process import Parts
+from powerflock.compose.sockets import why
 from powerflock.domain.batches import decode
 from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -31,8 +30,8 @@ from powerflock.compose.files import RoleFiles
 from powerflock.compose.gauges import Gauge, prometheus
 from powerflock.compose.logs import open_plant_groups, open_plant_log
 from powerflock.compose.parts import CORES
+from powerflock.compose.sockets import listen
 from powerflock.domain.clock import Clock
-from powerflock.domain.errors import InvalidInput
 from powerflock.log.membership import Groups
 from powerflock.log.port import Log
 from powerflock.settings import Settings
@@ -102,20 +101,6 @@ def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> No
         finally:
             groups.close()
             log.close()
-
-
-def listen(host: str, port: int, setting: str) -> socket.socket:
-    """A socket that listens there, or `InvalidInput` that names the setting."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise InvalidInput(setting, port, f"cannot be opened on {host}: {why(error)}", "Choose another.") from error
-
-
-def why(error: OSError) -> str:
-    """The system's own words for what kept a port shut."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 async def _serve(role: Role, name: str, parts: Parts, listening: socket.socket) -> None:

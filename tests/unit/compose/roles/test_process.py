@@ -8,7 +8,8 @@ import pytest
 from starlette.routing import BaseRoute
 
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.roles.process import Parts, _serve, listen
+from powerflock.compose.roles.process import Parts, _serve
+from powerflock.compose.sockets import listen
 from powerflock.domain.errors import LogError
 
 
