@@ -71,7 +71,11 @@ def test_the_standby_goes_on_with_the_account_of_an_autobidder_that_was_killed(c
         PATIENCE_S,
     )
     cluster.settles_s(2)
-    assert cluster.got("/api/v1/state")["account"]["intervals"] >= settled + 2
+    until(
+        "the page to show them",
+        lambda: cluster.got("/api/v1/state")["account"]["intervals"] >= settled + 2,
+        PATIENCE_S,
+    )
     cluster.replace(killed)
     tell(f"autobidder killed: the standby owned the portfolio after {taken_s:.1f} s")
 
