@@ -22,7 +22,7 @@ import pytest
 
 from powerflock.autobidder.records import IntervalBegan
 from powerflock.domain.batches import decode
-from powerflock.domain.columns import TELEMETRY
+from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.registry import Registry
 from powerflock.log.sqlite import SqliteLog
 from powerflock.sim.fleet import HOME_KINDS
@@ -216,7 +216,9 @@ class Tail:
             for entry in entries:
                 assert entry.offset == self._next.get(partition, 0), "an entry was trimmed before it was copied"
                 self._next[partition] = entry.offset + 1
-                rows = decode(entry.payload, TELEMETRY)
+                rows = decode(entry.payload, TELEMETRY, SITE_EVENT)
+                if rows.dtype == SITE_EVENT:
+                    continue
                 names = self._names(log, partition, int(rows["device"].max()))
                 self.readings += [
                     (*names[device], seq)
