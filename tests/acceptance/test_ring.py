@@ -50,6 +50,7 @@ def run(folder: Path, intervals: int) -> None:
         until("every home to report", plant.covered, 60.0)
         strangers.knock(plant)
         until("intervals to be settled", lambda: plant.intervals() >= intervals, patience_s)
+        time.sleep(DOWN_S)  # the interval that has just begun has its commands by now
         plant.kill()
         time.sleep(DOWN_S)
         plant.start()
