@@ -20,6 +20,7 @@ from tests.acceptance.cluster import (
     check_account,
     check_commands,
     check_readings,
+    owns_portfolio,
     plant,
     tell,
 )
@@ -67,7 +68,7 @@ def test_the_standby_goes_on_with_the_account_of_an_autobidder_that_was_killed(c
     killed.kill()
     taken_s = until(
         "the standby to own the portfolio",
-        lambda: any(node.metrics().get("powerflock_portfolio_owned") == 1.0 for node in cluster.nodes.values()),
+        lambda: any(map(owns_portfolio, cluster.nodes.values())),
         PATIENCE_S,
     )
     cluster.settles_s(2)

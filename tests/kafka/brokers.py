@@ -190,6 +190,8 @@ class Cluster:
                 "default.replication.factor": count,
                 "min.insync.replicas": 2 if count > 1 else 1,
             }
+            if count == 1:  # nobody can take over from it: on a crowded machine it shall not be given up for slow
+                own["broker.session.timeout.ms"] = 60_000
             self.brokers[node] = Broker(node, home, port, SETTINGS | own | dict(properties or {}), heap_mb, quick=quick)
 
     def add_listener(self, protocol: str, port: int, properties: Mapping[str, object]) -> None:
