@@ -16,15 +16,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, update
 
+from powerflock.autobidder.enrolment import follow
 from powerflock.domain.enrolment import TOPIC, RegistryEntry, decode_entry
 from powerflock.domain.errors import InconsistentRegistry, InvalidInput, LogError, NotFound, RegistryError
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Status
 from powerflock.domain.registry import TABLE_COLUMNS, Registry
 from powerflock.domain.site import DeviceSpec, SiteSpec
+from powerflock.log.follower import Follower
 from powerflock.log.memory import MemoryLog
-from powerflock.log.port import Fenced
-from powerflock.registry.bootstrap import follow, from_database, from_topic
+from powerflock.log.port import Fenced, Log
 from powerflock.registry.database import Database
 from powerflock.registry.outbox import DatabaseRegistrar, Outbox
 from powerflock.registry.portable import lines, read
@@ -49,6 +50,21 @@ def store(url: str) -> Iterator[Store]:
     made = opened(url)
     yield made
     made.database.close()
+
+
+def from_database(store: Store, log: Log) -> tuple[Registry, Follower]:
+    """The registry as the database has it, and the topic from there on: its end is asked for first."""
+    follower = Follower(log, TOPIC, [log.end(TOPIC, partition) for partition in range(store.partitions)])
+    registry = Registry(store.partitions)
+    store.load(registry)
+    return registry, follower
+
+
+def from_topic(log: Log, partitions: int) -> tuple[Registry, Follower]:
+    """The registry as the topic tells it."""
+    registry, follower = Registry(partitions), Follower(log, TOPIC, [0] * partitions)
+    list(follow(registry, follower))
+    return registry, follower
 
 
 def opened(url: str, partitions: int = PARTITIONS) -> Store:
@@ -130,7 +146,7 @@ def test_a_topic_and_the_database_tell_the_same(store: Store) -> None:
     same(by_database, by_topic)
     store.enrol(homes(12))
     outbox.publish()
-    follow(by_database, following)
+    assert list(follow(by_database, following))
     same(by_database, from_topic(log, PARTITIONS)[0])
     assert by_database.sites == 12
 

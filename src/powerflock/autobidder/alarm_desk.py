@@ -13,7 +13,7 @@ import msgspec
 
 from powerflock.alarms import Alarm, AlarmBook, AlarmSettings, AlarmState, acknowledge, watch
 from powerflock.domain.arrays import Records
-from powerflock.log.port import Log
+from powerflock.log.port import Claim, Log
 from powerflock.twins.estimate import SiteColumns
 
 TOPIC = "alarms"
@@ -62,18 +62,20 @@ class AlarmDesk:
         self._owed = []
         self.book = self._state.book
 
-    def acknowledged(self, alarm_id: str, who: str, now_us: int) -> AlarmsChanged:
-        """The change that is made when `who` acknowledges; it takes effect with `adopt`. Errors as `acknowledge`."""
+    def acknowledge(self, log: Log, claim: Claim, alarm_id: str, who: str, now_us: int) -> Alarm:
+        """`who` has seen the alarm: durable, with all that is owed, then in the book. `NotFound` if it is not in it."""
+        change = self._acknowledged(alarm_id, who, now_us)
+        log.transact([*self.entries(), (TOPIC, 0, msgspec.msgpack.encode(change))], claim=claim)
+        self._state.book = AlarmBook({alarm.id: alarm for alarm in change.book})
+        self.written()
+        return change.acknowledged[0]
+
+    def _acknowledged(self, alarm_id: str, who: str, now_us: int) -> AlarmsChanged:
         book = acknowledge(self._state.book, alarm_id, who, now_us)
         alarm = book.by_id.get(alarm_id) or msgspec.structs.replace(
             self._state.book.by_id[alarm_id], acknowledged_us=now_us, acknowledged_by=who
         )
         return AlarmsChanged(now_us, (), (), (alarm,), tuple(book.by_id.values()))
-
-    def adopt(self, change: AlarmsChanged) -> None:
-        """This change is in the log."""
-        self._state.book = AlarmBook({alarm.id: alarm for alarm in change.book})
-        self.written()
 
 
 def newest_book(log: Log) -> AlarmBook:

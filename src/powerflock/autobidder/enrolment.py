@@ -1,4 +1,4 @@
-"""Where the runner has sites enrolled: a port, and the one for a plant whose log is its only memory.
+"""Where sites are enrolled and followed: a port, and the one for a plant whose log is its only memory.
 
 Invariants: what `enrol` returned is durable, and after `publish` it is in the registry topic; the ring learns of it
 from there alone. Must not know databases: `registry` does, and `compose` hands it in.
@@ -6,7 +6,7 @@ from there alone. Must not know databases: `registry` does, and `compose` hands 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from powerflock.domain.enrolment import TOPIC, encode_changes
@@ -14,6 +14,7 @@ from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.registry import Registry
 from powerflock.domain.site import SiteSpec
+from powerflock.log.follower import Follower
 from powerflock.log.port import Claim, Log
 
 
@@ -55,6 +56,14 @@ class LogRegistrar:
 
     def publish(self, claim: Claim) -> None:
         """Nothing to do: `enrol` has."""
+
+
+def follow(registry: Registry, follower: Follower) -> Iterator[int]:
+    """Fold in what is new in the topic, partition by partition as it is iterated; yields those whose tables changed."""
+    for partition in range(registry.partitions):
+        payloads = follower.new(partition)
+        if payloads and registry.replay(partition, payloads):
+            yield partition
 
 
 def by_partition(specs: Sequence[SiteSpec], partitions: int) -> dict[int, list[SiteSpec]]:

@@ -14,23 +14,22 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots, decoded
+from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots, decoded, first_seq, keep_newest
 from powerflock.autobidder.recovery import replay, restore_accounts
-from powerflock.autobidder.saving import Copies, Saving
+from powerflock.autobidder.saving import Saving
 from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.enrolment import TOPIC as REGISTRY
-from powerflock.forecast.history import SLOT_US
-from powerflock.log.follower import Follower
+from powerflock.log.follower import Follower, entries
 from powerflock.log.port import Log
 from powerflock.plant.member import Member
 from powerflock.plant.messages import Closed, Order, Report
 from powerflock.plant.messages import encode as encode_message
 from powerflock.plant.policies import PolicyBatch
+from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
-SEQUENCES_PER_EPOCH = 1_000_000_000
 _KEPT = {"commands": 1000, "accounts": 2, "policies": 1, "reports": 2, "books": 2}
 """How many of its own entries a partition keeps in the log."""
 
@@ -71,10 +70,6 @@ class PartitionRunner:
         self._owed: list[Opened] = []
         self._policies_owed: list[PolicyBatch] = []
         self._kept: list[Mark] = []
-        self._learned_slot = -1
-        self._saving_us = 0
-        self.saved_us = 0
-        """When the newest snapshot of this owner that is durable was taken; 0: none yet."""
         self.lag = 0
         """Entries of readings that waited when the last tick began."""
         self.commands_issued = 0
@@ -82,7 +77,12 @@ class PartitionRunner:
     @property
     def first_seq(self) -> int:
         """Commands of this owner are numbered above this."""
-        return self._claim.epoch * SEQUENCES_PER_EPOCH
+        return first_seq(self._claim)
+
+    @property
+    def saved_us(self) -> int:
+        """When the newest snapshot of this owner that is durable was taken; 0: none yet."""
+        return 0 if self.saving is None else self.saving.saved_us
 
     def recover(self) -> None:
         """Take up where the open interval began; the readings since are applied by the next tick."""
@@ -107,14 +107,11 @@ class PartitionRunner:
         """What is new in the registry, and of readings before offset `until`."""
         self._follow_registry()
         self.lag = max(until - self._next, 0)
-        while self._next < until:
-            entries = [
-                entry for entry in self._log.read("telemetry", self.partition, self._next) if entry.offset < until
-            ]
-            for entry in entries:
-                report = self.member.ingest(decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
-                self.counts.take(report)
-            self._next = entries[-1].offset + 1 if entries else until
+        for entry in entries(self._log, "telemetry", self.partition, self._next, until):
+            report = self.member.ingest(decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
+            self.counts.take(report)
+            self._next = entry.offset + 1
+        self._next = max(self._next, until)
 
     def tick(self, order: Order, now_us: int, until: int) -> Records:
         """Take in what is new, look under `order`, follow it unless it has grown old, and write it all down.
@@ -152,44 +149,24 @@ class PartitionRunner:
     def _write(self, commands: Records, report: Report) -> None:
         """All that the tick decided in one transaction; if it fails books and policies stay owed; commands expire."""
         partition = self.partition
-        entries = [("reports", partition, encode_message(report))]
+        rows = [("reports", partition, encode_message(report))]
         if commands.size:
-            entries.append(("commands", partition, encode(commands)))
-        entries += [("books", partition, msgspec.msgpack.encode(opened)) for opened in self._owed]
+            rows.append(("commands", partition, encode(commands)))
+        rows += [("books", partition, msgspec.msgpack.encode(opened)) for opened in self._owed]
         if self._owed:
-            entries.append(("accounts", partition, encode(self.member.shard.accounts)))
-        entries += [("policies", partition, msgspec.msgpack.encode(made)) for made in self._policies_owed[-1:]]
-        self._log.transact(entries, [(self.group, "telemetry", partition, self._next)], self._claim)
+            rows.append(("accounts", partition, encode(self.member.shard.accounts)))
+        rows += [("policies", partition, msgspec.msgpack.encode(made)) for made in self._policies_owed[-1:]]
+        self._log.transact(rows, [(self.group, "telemetry", partition, self._next)], self._claim)
 
     def _save(self, now_us: int) -> None:
         """Copy the partition as it stands, and every half-hour what was learned, to be written beside the ticks."""
         mark = Mark(self.partition, self._next, self._claim.epoch, self._log.end("commands", self.partition))
-        if self.saving is None:
-            self._keep(mark)
-            return
-        self._saved()
-        if not self.saving.idle:
-            self.saving.skip()
-            return
-        learned = None
-        if now_us // SLOT_US != self._learned_slot:
-            self._learned_slot = now_us // SLOT_US
-            learned = now_us, self.member.outlook.dump()
-        self.saving.begin(Copies([(mark, self.member.shard.twins.copy())], learned))
-        self._saving_us = now_us
-        self._saved()
 
-    def _saved(self) -> None:
-        """Take note of a snapshot that is durable now."""
-        assert self.saving is not None, "called where snapshots are written"
-        marks = self.saving.finished()
-        if marks:
-            self.saved_us = self._saving_us
-        self._keep(*marks)
+        def copy() -> list[tuple[Mark, Shard]]:
+            return [(mark, self.member.shard.twins.copy())]
 
-    def _keep(self, *marks: Mark) -> None:
-        """Remember the last two snapshots: the log must reach back to the older of them."""
-        self._kept = [*self._kept, *marks][-2:]
+        durable = (mark,) if self.saving is None else self.saving.due(now_us, copy, self.member.outlook.dump)
+        self._kept = [*self._kept, *durable][-2:]  # the log must reach back to the older of them
 
     def _trim(self) -> None:
         """Forget the readings before the last-but-one snapshot, and what nobody reads again of the rest."""
@@ -197,6 +174,4 @@ class PartitionRunner:
         followed = self._followers.needed(self._log, self.partition, self._next)
         self._log.trim("telemetry", self.partition, min(needed.offset, followed))
         for topic, kept in _KEPT.items():
-            before = max(self._log.end(topic, self.partition) - kept, 0)
-            before = min(before, needed.commands) if topic == "commands" else before
-            self._log.trim(topic, self.partition, before)
+            keep_newest(self._log, topic, self.partition, kept, needed.commands if topic == "commands" else None)

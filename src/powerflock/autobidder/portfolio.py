@@ -15,13 +15,13 @@ import msgspec
 from powerflock.alarms import Alarm, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
-from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded, plant_row
+from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded, keep_newest, plant_row
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.domain.errors import InvalidInput
 from powerflock.log.port import Log
 from powerflock.market.account import Settlement
 from powerflock.plant.coordinator import Coordinator, Decision
-from powerflock.plant.messages import Report, decode_report
+from powerflock.plant.messages import Report, decode_report, supersedes
 from powerflock.plant.messages import encode as encode_message
 from powerflock.plant.model import Award
 
@@ -85,16 +85,12 @@ class PortfolioRunner:
         self.rows.append(row)
         if begins:
             for topic, kept in (("orders", _ORDERS_KEPT), ("plant", _ROWS_KEPT), (alarm_desk.TOPIC, alarm_desk.KEPT)):
-                self._log.trim(topic, 0, max(self._log.end(topic, 0) - kept, 0))
+                keep_newest(self._log, topic, 0, kept)
         return decided
 
     def acknowledge(self, alarm_id: str, who: str, now_us: int) -> Alarm:
         """`who` has seen the alarm: durable, then in the book. `NotFound` for an alarm that is not in it."""
-        change = self.alarms.acknowledged(alarm_id, who, now_us)
-        entry = alarm_desk.TOPIC, 0, msgspec.msgpack.encode(change)
-        self._log.transact([*self.alarms.entries(), entry], claim=self._claim)
-        self.alarms.adopt(change)
-        return change.acknowledged[0]
+        return self.alarms.acknowledge(self._log, self._claim, alarm_id, who, now_us)
 
     def _event(self, opened_us: int, settled: tuple[Settlement, ...]) -> IntervalBegan:
         """The market's state after an interval began, or after one was settled."""
@@ -120,8 +116,7 @@ class PortfolioRunner:
                 except InvalidInput:
                     self.refused += 1
                     continue
-                known = self.reports.get(partition)
-                if known is None or (report.epoch, report.now_us) >= (known.epoch, known.now_us):
+                if supersedes(report, self.reports.get(partition)):
                     self.reports[partition] = report
 
 

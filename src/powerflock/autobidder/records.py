@@ -17,7 +17,7 @@ import msgspec
 from powerflock.domain.errors import LogError
 from powerflock.groups.hierarchy import PORTFOLIO
 from powerflock.groups.sums import GroupTable
-from powerflock.log.port import Log
+from powerflock.log.port import Claim, Log
 from powerflock.market.account import Account, Settlement
 from powerflock.market.bids import Bid
 from powerflock.market.signs import to_market_mw
@@ -27,6 +27,8 @@ from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
 T = TypeVar("T")
+
+SEQUENCES_PER_EPOCH = 1_000_000_000
 
 
 class IntervalBegan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +111,17 @@ class Followers:
 
 NOBODY = Followers()
 """No followers: snapshots alone say what is needed."""
+
+
+def first_seq(claim: Claim) -> int:
+    """Commands of the owner with this claim are numbered above this."""
+    return claim.epoch * SEQUENCES_PER_EPOCH
+
+
+def keep_newest(log: Log, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
+    """Trim a topic to so many of its newest entries; none that is `needed` (from that offset on) goes."""
+    before = max(log.end(topic, partition) - kept, 0)
+    log.trim(topic, partition, before if needed is None else min(before, needed))
 
 
 def decoded(payload: bytes, kind: type[T]) -> T:

@@ -6,7 +6,7 @@ replayed exactly up to the offsets that the interval's event names; later readin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +16,7 @@ from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
 from powerflock.domain.errors import DamagedSnapshot
+from powerflock.log.follower import entries
 from powerflock.log.port import Log
 from powerflock.market.account import Account
 from powerflock.plant.model import Award
@@ -47,7 +48,7 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None) -> Recovered:
     partitions = range(ring.registry.partitions)
     newest = log.newest("market", 0, EVENTS_SHOWN)
     events = [msgspec.msgpack.decode(entry.payload, type=IntervalBegan) for entry in newest]
-    rows = [msgspec.msgpack.decode(payload, type=PlantRow) for payload in _payloads(log, "plant", 0)]
+    rows = [msgspec.msgpack.decode(entry.payload, type=PlantRow) for entry in entries(log, "plant", 0, 0)]
     ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
     marks = [
@@ -62,12 +63,6 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None) -> Recovered:
         last = events[-1]
         ring.resume(Award(last.interval, last.spot_per_mwh, last.bid), last.opened_us)
     return Recovered(offsets, marks, events, rows)
-
-
-def _payloads(log: Log, topic: str, partition: int, offset: int = 0) -> Iterator[bytes]:
-    while entries := log.read(topic, partition, offset):
-        yield from (entry.payload for entry in entries)
-        offset = entries[-1].offset + 1
 
 
 def replay(
@@ -87,17 +82,11 @@ def replay(
     if found is not None:
         shard, mark = found
         twins.devices, twins.sites = shard.devices, shard.sites
-    for payload in _payloads(log, "commands", partition, mark.commands):
-        desire(twins, decode(payload, COMMAND))
-    offset = mark.offset
-    while offset < until:
-        entries = [entry for entry in log.read("telemetry", partition, offset) if entry.offset < until]
-        for entry in entries:
-            batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
-            ingest(batch, int(batch["time_us"].max(initial=0)))
-        if not entries:
-            break
-        offset = entries[-1].offset + 1
+    for entry in entries(log, "commands", partition, mark.commands):
+        desire(twins, decode(entry.payload, COMMAND))
+    for entry in entries(log, "telemetry", partition, mark.offset, until):
+        batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
+        ingest(batch, int(batch["time_us"].max(initial=0)))
     return mark
 
 

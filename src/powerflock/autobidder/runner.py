@@ -17,26 +17,35 @@ import msgspec
 from powerflock.alarms import Alarm, AlarmBook, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
-from powerflock.autobidder.enrolment import LogRegistrar, Registrar
-from powerflock.autobidder.records import NOBODY, Counts, Followers, IntervalBegan, PlantRow, Snapshots, row_of
+from powerflock.autobidder.enrolment import LogRegistrar, Registrar, follow
+from powerflock.autobidder.records import (
+    NOBODY,
+    Counts,
+    Followers,
+    IntervalBegan,
+    PlantRow,
+    Snapshots,
+    first_seq,
+    keep_newest,
+    row_of,
+)
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
-from powerflock.autobidder.saving import Copies, Saving
+from powerflock.autobidder.saving import Saving
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.enrolment import TOPIC
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
-from powerflock.forecast.history import SLOT_US
 from powerflock.log.follower import Follower
 from powerflock.log.port import Log
 from powerflock.market.account import Settlement
 from powerflock.plant.model import Turn
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
+from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark
 
 GROUP = "plant"
-SEQUENCES_PER_EPOCH = 1_000_000_000
 _COMMANDS_KEPT, _ACCOUNTS_KEPT, _POLICIES_KEPT = 1000, 2, 1
 _ROWS_KEPT = 100_000
 _READ_AT_ONCE = 1000
@@ -72,7 +81,6 @@ class Runner:
         self.awards: list[IntervalBegan] = []
         self.rows: deque[PlantRow] = deque(maxlen=_ROWS_KEPT)
         self._next = [0] * self.ring.registry.partitions
-        self._learned_slot = -1
         self._owed: list[IntervalBegan] = []
         self._policies_owed: dict[int, PolicyBatch] = {}
         self._kept: list[list[Mark]] = [[] for _ in self._next]
@@ -80,7 +88,7 @@ class Runner:
     @property
     def first_seq(self) -> int:
         """Commands of this owner are numbered above this."""
-        return self._claim.epoch * SEQUENCES_PER_EPOCH
+        return first_seq(self._claim)
 
     @property
     def book(self) -> AlarmBook:
@@ -125,20 +133,13 @@ class Runner:
 
     def _follow_registry(self) -> None:
         """What is new in the registry topic, whoever wrote it."""
-        registry = self.ring.registry
-        for partition in range(registry.partitions):
-            payloads = self._enrolments.new(partition)
-            if payloads and registry.replay(partition, payloads):
-                self.ring.enrolled(partition, self.first_seq)
+        for partition in follow(self.ring.registry, self._enrolments):
+            self.ring.enrolled(partition, self.first_seq)
 
     def acknowledge(self, alarm_id: str, who: str, now_us: int) -> Alarm:
         """`who` has seen the alarm: durable, then in the book. `NotFound` for an alarm that is not in it."""
         with self._lock:
-            change = self.alarms.acknowledged(alarm_id, who, now_us)
-            entry = alarm_desk.TOPIC, 0, msgspec.msgpack.encode(change)
-            self._log.transact([*self.alarms.entries(), entry], claim=self._claim)
-            self.alarms.adopt(change)
-            return change.acknowledged[0]
+            return self.alarms.acknowledge(self._log, self._claim, alarm_id, who, now_us)
 
     def tick(self, now_us: int) -> Turn:
         """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
@@ -207,24 +208,12 @@ class Runner:
             Mark(partition, offset, self._claim.epoch, self._log.end("commands", partition))
             for partition, offset in enumerate(self._next)
         ]
-        if self.saving is None:
-            self._keep(marks)
-            return
-        self._keep(self.saving.finished())
-        if not self.saving.idle:
-            self.saving.skip()
-            return
-        learned = None
-        if now_us // SLOT_US != self._learned_slot:
-            self._learned_slot = now_us // SLOT_US
-            learned = now_us, self.ring.outlook.dump()
-        shards = [shard.twins.copy() for shard in self.ring.shards]
-        self.saving.begin(Copies(list(zip(marks, shards, strict=True)), learned))
-        self._keep(self.saving.finished())
 
-    def _keep(self, marks: Sequence[Mark]) -> None:
-        """Remember the last two snapshots of each partition: the log must reach back to the older of them."""
-        for mark in marks:
+        def copy() -> list[tuple[Mark, Shard]]:
+            return [(mark, shard.twins.copy()) for mark, shard in zip(marks, self.ring.shards, strict=True)]
+
+        durable = marks if self.saving is None else self.saving.due(now_us, copy, self.ring.outlook.dump)
+        for mark in durable:  # the last two: the log must reach back to the older of them
             self._kept[mark.partition] = [*self._kept[mark.partition], mark][-2:]
 
     def _trim(self) -> None:
@@ -232,19 +221,14 @@ class Runner:
         for partition, kept in enumerate(self._kept):
             if kept:
                 self._log.trim("telemetry", partition, min(kept[0].offset, self._needed(partition)))
-                self._trim_to("commands", partition, _COMMANDS_KEPT, kept[0].commands)
-            self._trim_to("accounts", partition, _ACCOUNTS_KEPT)
-            self._trim_to("policies", partition, _POLICIES_KEPT)
-        self._trim_to("plant", 0, _ROWS_KEPT)
-        self._trim_to(alarm_desk.TOPIC, 0, alarm_desk.KEPT)
+                keep_newest(self._log, "commands", partition, _COMMANDS_KEPT, kept[0].commands)
+            keep_newest(self._log, "accounts", partition, _ACCOUNTS_KEPT)
+            keep_newest(self._log, "policies", partition, _POLICIES_KEPT)
+        keep_newest(self._log, "plant", 0, _ROWS_KEPT)
+        keep_newest(self._log, alarm_desk.TOPIC, 0, alarm_desk.KEPT)
 
     def _needed(self, partition: int) -> int:
         return self._followers.needed(self._log, partition, self._next[partition])
-
-    def _trim_to(self, topic: str, partition: int, kept: int, needed: int | None = None) -> None:
-        """Keep so many of the newest entries, and none that is `needed` (from that offset on) goes."""
-        before = max(self._log.end(topic, partition) - kept, 0)
-        self._log.trim(topic, partition, before if needed is None else min(before, needed))
 
     def _remember(self, event: IntervalBegan) -> None:
         self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]

@@ -7,12 +7,13 @@ files, nor what the outlook has learned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 from powerflock.autobidder.records import Snapshots
 from powerflock.domain.errors import PowerflockError
+from powerflock.forecast.history import SLOT_US
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, dump
 
@@ -41,22 +42,35 @@ class Saving:
         """Nothing under way."""
         self._snapshots, self._executor = snapshots, executor
         self._running: Future[Saved] | None = None
+        self._learned_slot = -1
+        self._begun_us = self.saved_us = 0
+        """When the newest snapshot that is durable was taken; 0: none yet."""
         self.saved = self.failed = self.skipped = 0
         self.trouble = ""
         """Why the last saving failed; "" after a good one."""
 
-    @property
-    def idle(self) -> bool:
-        """Whether a saving may begin; whoever finds that it may not calls `skip`."""
-        return self._running is None
+    def due(
+        self, now_us: int, copy: Callable[[], Sequence[tuple[Mark, Shard]]], learned: Callable[[], bytes]
+    ) -> tuple[Mark, ...]:
+        """Save what `copy` gives, and every half-hour what was `learned`; returns the marks saved since last asked.
 
-    def skip(self) -> None:
-        """Count a saving that was due while the one before it was still under way."""
-        self.skipped += 1
+        Left out, uncopied, and counted while the saving before it is still under way.
+        """
+        before = self.finished()
+        if self._running is not None:
+            self.skipped += 1
+            return before
+        new = None
+        if now_us // SLOT_US != self._learned_slot:
+            self._learned_slot = now_us // SLOT_US
+            new = now_us, learned()
+        self._begun_us = now_us
+        self.begin(Copies(copy(), new))
+        return (*before, *self.finished())
 
     def begin(self, copies: Copies) -> None:
         """Save the `copies`, which nobody may change any more."""
-        assert self.idle, "one saving at a time"
+        assert self._running is None, "one saving at a time"
         if self._executor is not None:
             self._running = self._executor.submit(_save, self._snapshots, copies)
         else:
@@ -69,6 +83,8 @@ class Saving:
             return ()
         done, self._running = self._running.result(), None
         self.saved, self.failed, self.trouble = self.saved + len(done.marks), self.failed + done.failed, done.trouble
+        if done.marks:
+            self.saved_us = self._begun_us
         return done.marks
 
 

@@ -52,11 +52,6 @@ def curve_table(hierarchy: Hierarchy, offers_kw: F64, partition: int = 0) -> Cur
     return CurveTable(np.ascontiguousarray(sums[:, :prices]), counts[:, 0], counts[:, 1], classes)
 
 
-def curve_sums(hierarchy: Hierarchy, offers_kw: F64, partition: int = 0) -> F64:
-    """(G, K) kW: each group's sum of its sites' (S, K) offer curves; NaN where it has sites and not one known curve."""
-    return curve_table(hierarchy, offers_kw, partition).offers_kw
-
-
 def add_curves(tables: Sequence[CurveTable]) -> CurveTable:
     """The groups' whole out of their parts, which must be of one hierarchy."""
     if not tables:

@@ -1,10 +1,20 @@
-"""A topic read on from where it was: each entry once, in order. Must not know what a payload means."""
+"""A topic read on from a place: each entry once, in order. Must not know what a payload means."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from powerflock.log.port import Log
+from powerflock.log.port import Entry, Log
+
+
+def entries(log: Log, topic: str, partition: int, offset: int, until: int | None = None) -> Iterator[Entry]:
+    """The entries from `offset` on, to the end or, where it is given, before `until`; read page by page as taken."""
+    while until is None or offset < until:
+        page = log.read(topic, partition, offset)
+        if not page:
+            return
+        yield from (entry for entry in page if until is None or entry.offset < until)
+        offset = page[-1].offset + 1
 
 
 class Follower:
@@ -16,8 +26,7 @@ class Follower:
 
     def new(self, partition: int) -> list[bytes]:
         """The payloads that are new in the partition."""
-        found: list[bytes] = []
-        while entries := self._log.read(self._topic, partition, self.offsets[partition]):
-            found += [entry.payload for entry in entries]
-            self.offsets[partition] = entries[-1].offset + 1
-        return found
+        found = list(entries(self._log, self._topic, partition, self.offsets[partition]))
+        if found:
+            self.offsets[partition] = found[-1].offset + 1
+        return [entry.payload for entry in found]

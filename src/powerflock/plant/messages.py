@@ -7,7 +7,7 @@ Whatever is in a message is all that the other half knows. Must not know how mes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 import numpy as np
@@ -78,6 +78,23 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ahead_per_kwh: F64
     price_per_kwh: float | None = None
     feeder_price_per_kwh: dict[str, float] = {}
+
+
+class Told(Protocol):
+    """What a partition's owner says at one time; the newest is all there is of it."""
+
+    @property
+    def epoch(self) -> int:
+        """The owner's."""
+
+    @property
+    def now_us(self) -> int:
+        """When."""
+
+
+def supersedes(new: Told, known: Told | None) -> bool:
+    """Whether `new` takes the place of `known`: an owner that was replaced is not heard once its successor was."""
+    return known is None or (new.epoch, new.now_us) >= (known.epoch, known.now_us)
 
 
 def plain_of(value: object) -> object:

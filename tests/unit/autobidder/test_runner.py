@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from powerflock.autobidder.records import Followers
-from powerflock.autobidder.runner import SEQUENCES_PER_EPOCH, Runner
+from powerflock.autobidder.records import SEQUENCES_PER_EPOCH, Followers
+from powerflock.autobidder.runner import Runner
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.errors import DamagedSnapshot, LogError

@@ -15,7 +15,7 @@ from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.registry import SiteTable
 from powerflock.groups.capacity import up_down
-from powerflock.groups.curves import add_curves, curve_sums, curve_table
+from powerflock.groups.curves import add_curves, curve_table
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import GroupTable, add, group_sums
 from powerflock.twins.apply import step
@@ -125,7 +125,7 @@ def test_a_plant_without_sites_sums_to_nothing() -> None:
     sums = group_sums(tree, observe(Shard.empty(), NOW_US, SETTINGS))
     assert (sums.power_kw[0], sums.stored_kwh[0]) == (0.0, 0.0)
     assert math.isnan(sums.coverage_ratio[0])
-    assert curve_sums(tree, np.empty((0, 3))).tolist() == [[0.0, 0.0, 0.0]]
+    assert curve_table(tree, np.empty((0, 3))).offers_kw.tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_columns_of_another_size_are_refused() -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from powerflock.autobidder.enrolment import follow
 from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.compose.roles.orders import NewestOrder
@@ -31,7 +32,7 @@ from powerflock.log.follower import Follower
 from powerflock.log.port import Log
 from powerflock.market.account import Account, Settlement
 from powerflock.plant.coordinator import aged
-from powerflock.plant.messages import Report, decode_report
+from powerflock.plant.messages import Report, decode_report, supersedes
 from powerflock.plant.model import Award, RingSettings, Turn
 from powerflock.plant.seen import Seen, columns_of
 from powerflock.plant.seen import decode as decode_seen
@@ -90,8 +91,7 @@ class Followed:
         self.orders.follow()
         for part in self.partitions:
             for report in self._readable(self._newest("reports", part, self._reported_at), decode_report):
-                known = self.reports.get(part)
-                if known is None or (report.epoch, report.now_us) >= (known.epoch, known.now_us):
+                if supersedes(report, self.reports.get(part)):
                     self.reports[part] = report
         for event in self._readable(self._events.new(0), lambda payload: decoded(payload, IntervalBegan)):
             self._take(event)
@@ -99,16 +99,12 @@ class Followed:
 
     def follow_sites(self) -> None:
         """Who is enrolled, and what the sites do: `sites` by partition."""
-        changed = False
-        for part in self.partitions:
-            payloads = self._enrolments.new(part)
-            changed |= bool(payloads) and bool(self.registry.replay(part, payloads))
+        changed = bool(list(follow(self.registry, self._enrolments)))
         if changed:
             self.hierarchy = self.hierarchy.grow([self.registry.table(part) for part in self.partitions])
         for part in self.partitions:
             for found in self._readable(self._newest("views", part, self._seen_at), decode_seen):
-                known = self._seen.get(part)
-                if known is None or (found.epoch, found.now_us) >= (known.epoch, known.now_us):
+                if supersedes(found, self._seen.get(part)):
                     self._seen[part], changed = found, True
         if changed or not self.sites:
             tables = [self.registry.table(part) for part in self.partitions]
