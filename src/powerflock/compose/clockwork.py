@@ -29,6 +29,7 @@ from powerflock.sim.prices import MARKET_TIME_US
 _SHORT_STOP_S = 600.0
 _ALIVE_FOR_S = 5.0
 """`touch` says that the plant will have been alive until so much later: a crash between two touches loses no time."""
+_JUST_AFTER_S = 0.001
 _FIRST_HOUR = 17
 """Market time at which a simulated plant starts: there is something to see before long."""
 
@@ -78,6 +79,17 @@ class Clockwork:
         if not self.file.exists():
             _write(self.file, self.anchor)
         os.utime(self.file, (alive_s, alive_s))
+
+
+def rest_s(clock: Clock, interval_s: int, period_s: float, spent_s: float) -> float:
+    """How long a heartbeat of `period_s` that took `spent_s` rests, wall seconds.
+
+    To where the next interval has just begun, if that is about as near as the next beat: no award is followed late.
+    """
+    length_us = interval_s * MICROS_PER_S
+    left_s = (length_us - clock.now_us() % length_us) / (MICROS_PER_S * clock.speed) + _JUST_AFTER_S
+    pause_s = period_s - spent_s
+    return left_s if left_s < pause_s + period_s / 4 else max(pause_s, 0.0)
 
 
 def _read(file: Path) -> _Anchor | None:

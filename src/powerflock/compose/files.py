@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -36,16 +36,10 @@ class PlantFiles:
     @staticmethod
     def open(folder: Path) -> PlantFiles:
         """Make or reopen the folder; secrets are made once, readable by their owner only."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with ExitStack() as undo:
-                lock = undo.enter_context(_locked(folder / "lock"))
-                secret, key = _secret(folder / "secret"), _secret(folder / "enrol.key")
-                undo.pop_all()
-        except OSError as error:
-            raise InvalidInput(
-                "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
-            ) from error
+        with _made(folder), ExitStack() as undo:
+            lock = undo.enter_context(_locked(folder / "lock"))
+            secret, key = _secret(folder / "secret"), _secret(folder / "enrol.key")
+            undo.pop_all()
         return PlantFiles(
             folder,
             folder / "log.sqlite",
@@ -71,15 +65,22 @@ class RoleFiles:
     def open(settings: Settings) -> RoleFiles:
         """The secrets from the files that the settings name, else from the folder, made at first."""
         folder, given = settings.plant.data_dir, settings.security
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _made(folder):
             secret = _secret(given.secret_file or folder / "secret")
             key = _secret(given.enrol_key_file or folder / "enrol.key")
-        except OSError as error:
-            raise InvalidInput(
-                "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
-            ) from error
         return RoleFiles(folder, folder / "log.sqlite", folder / "clock.json", key.hex(), secret)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder, for what is done inside; `InvalidInput` where the disk refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            "plant.data_dir", str(folder), f"cannot be used: {error.strerror}", "Choose another with --data-dir."
+        ) from error
 
 
 def _locked(file: Path) -> IO[bytes]:

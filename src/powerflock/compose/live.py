@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,31 +17,29 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
-from powerflock import api
-from powerflock.api.app import create_app
 from powerflock.api.models import SiteDetail
 from powerflock.autobidder.runner import Runner
 from powerflock.compose.background import BackgroundPlanner
-from powerflock.compose.clockwork import Clockwork
+from powerflock.compose.clockwork import Clockwork, rest_s
 from powerflock.compose.directory import Directory
 from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
+from powerflock.compose.front import api_of, api_server, gateway_options, labels_of, log_to_stderr, open_door
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
 from powerflock.compose.parts import CORES, alarm_settings, import_prices, live_ages, ring_settings
-from powerflock.compose.past import BackgroundHistory, HistorySource, followers
+from powerflock.compose.past import followers, history_of
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
 from powerflock.compose.site_view import SiteView
-from powerflock.compose.sockets import listen, why
-from powerflock.compose.view import Labels, LiveView, mean_of
+from powerflock.compose.sockets import listen
+from powerflock.compose.view import LiveView, mean_of
 from powerflock.domain.batches import decode
-from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND
-from powerflock.domain.errors import InvalidInput, LogError, RegistryError
+from powerflock.domain.errors import LogError, RegistryError
 from powerflock.domain.registry import Registry
 from powerflock.gateway.protocol import CommandAck
 from powerflock.gateway.server import Gateway
-from powerflock.gateway.session import Address, GatewayOptions
+from powerflock.gateway.session import Address
 from powerflock.gateway.tokens import issue
 from powerflock.log.port import Fenced, Log
 from powerflock.plant.model import Turn
@@ -50,19 +47,14 @@ from powerflock.plant.outlook import BaselineOutlook
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.settings import Settings
-from powerflock.sim.prices import MARKET_TIME_US
 
-STATIC = Path(api.__file__).parent / "static"
-_JUST_AFTER_S = 0.001
 _PUBLISH_EVERY_S = 2.0
 _log = logging.getLogger("powerflock")
 
 
 def run_plant(settings: Settings, *, demo: bool, homes: int, seed: int, homes_file: Path | None) -> None:
     """Run until interrupted. Raises `InvalidInput` for what the user can mend, `LogError` where the log gives up."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("uvicorn", "picows"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr()
     files = PlantFiles.open(settings.plant.data_dir)
     plant = LivePlant(settings, files, demo=demo)
     process = HomesProcess(settings, files, homes, seed, homes_file) if demo else None
@@ -78,9 +70,9 @@ class LivePlant:
         self._clockwork = Clockwork.open(files.clock, settings.plant.speed, simulated=demo)
         self._prices = LivePrices(settings, self._clockwork.first_us)
         self._log: Log = open_plant_log(settings, files.log)
-        labels = Labels(self._prices.source, self._prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
+        labels = labels_of(self._prices)
         self._view = LiveView(self._clockwork.clock, labels, lambda site: issue(files.secret, site), self._detail)
-        self._history = self._make_history() if settings.history.enabled else None
+        self._history = history_of(settings, self._log, self._clockwork.clock) if settings.history.enabled else None
         self._view.past = self._history
         self._runner: Runner | None = None
         self._snapshot_writer = ThreadPoolExecutor(1, "snapshots")
@@ -95,7 +87,7 @@ class LivePlant:
             loop.add_signal_handler(number, stop.set)
         own = self._settings.api
         listening = listen(own.host, own.port, "api.port", "Choose another with --port.")
-        server = self._api_server()
+        server = api_server(api_of(self._settings, self._view, self._files.enrol_key), self._settings)
         serving = asyncio.create_task(server.serve([listening]))
         _log.info("powerflock: the plant is at http://%s:%d", self._settings.api.host, listening.getsockname()[1])
         with ThreadPoolExecutor(CORES) as pool:
@@ -119,24 +111,6 @@ class LivePlant:
             self._history.start(self._runner)
         await asyncio.gather(self._turn_for_ever(), self._publish_for_ever(), self._gateway.wait())
 
-    def _api_server(self) -> uvicorn.Server:
-        past = HistorySource(self._history.storage) if self._history is not None else None
-        app = create_app(self._view, self._files.enrol_key, STATIC if STATIC.is_dir() else None, history=past)
-        own = self._settings.api
-        config = uvicorn.Config(
-            app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        return server
-
-    def _make_history(self) -> BackgroundHistory:
-        """Readings that come later than a device is called silent were missing in the totals of their moment."""
-        late_us = max(live_ages(self._settings).silent_after_us[:3])
-        return BackgroundHistory(
-            self._settings.history, self._log, storage_of(self._settings), self._clockwork.clock, late_us
-        )
-
     def _recover(self, pool: ThreadPoolExecutor) -> Runner:
         registry = Registry.empty(self._settings.plant.partitions)
         outlook = BaselineOutlook(registry.partitions)
@@ -159,24 +133,10 @@ class LivePlant:
     async def _open_gateway(self) -> Gateway:
         own, runner = self._settings.gateway, self._runner
         assert runner is not None
-        options = GatewayOptions(
-            batch_ms=own.batch_ms,
-            batch_rows=own.batch_rows,
-            max_frame_bytes=own.max_frame_bytes,
-            credits=own.credits,
-            interval_us=round(self._settings.plant.tick_s * MICROS_PER_S * self._clockwork.clock.speed),
-            partitions=runner.ring.registry.partitions,
-        )
-        gateway = Gateway(
-            self._log, runner.ring.registry, self._clockwork.clock, self._files.secret, self._acknowledged, options
-        )
-        try:
-            port = await gateway.start(own.host, own.port)
-        except OSError as error:
-            raise InvalidInput(
-                "gateway.port", own.port, f"cannot be opened on {own.host}: {why(error)}",
-                "Choose another with --gateway-port.",
-            ) from error  # fmt: skip
+        clock = self._clockwork.clock
+        options = gateway_options(self._settings, clock)
+        gateway = Gateway(self._log, runner.ring.registry, clock, self._files.secret, self._acknowledged, options)
+        port = await open_door(gateway, own, "Choose another with --gateway-port.")
         _log.info("powerflock: devices connect to ws://%s:%d/v1", own.host, port)
         return gateway
 
@@ -197,9 +157,8 @@ class LivePlant:
             except (LogError, OSError) as error:
                 self._view.vitals.trouble = str(error)
                 _log.warning("powerflock: %s", error)
-            last, left = began, self._until_interval_s()
-            pause = period - (time.monotonic() - began)
-            await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))
+            last, interval_s = began, self._settings.plant.interval_s
+            await asyncio.sleep(rest_s(self._clockwork.clock, interval_s, period, time.monotonic() - began))
 
     async def _publish_for_ever(self) -> None:
         """Enrolments that another process kept, or that could not be sent at once; the ring never waits for them."""
@@ -212,11 +171,6 @@ class LivePlant:
             except (LogError, RegistryError) as error:
                 _log.warning("powerflock: %s", error)
             await asyncio.sleep(_PUBLISH_EVERY_S)
-
-    def _until_interval_s(self) -> float:
-        """Wall seconds until the next interval has begun."""
-        clock, length = self._clockwork.clock, self._settings.plant.interval_s * MICROS_PER_S
-        return (length - clock.now_us() % length) / (MICROS_PER_S * clock.speed) + _JUST_AFTER_S
 
     async def _turn(self, since_s: float) -> None:
         runner, vitals = self._runner, self._view.vitals

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 from powerflock.api.series import ExportQuery, RevisionsQuery, SeriesQuery, SubjectQuery
 from powerflock.api.series_models import RevisionRow, SeriesColumns
 from powerflock.autobidder.records import Followers
+from powerflock.compose.files import storage_of
 from powerflock.compose.gauges import Gauge, prometheus
+from powerflock.compose.parts import live_ages
 from powerflock.domain.clock import MICROS_PER_S, Clock, from_rfc3339, to_rfc3339
 from powerflock.domain.errors import PowerflockError
 from powerflock.domain.registry import Registry
@@ -29,7 +31,7 @@ from powerflock.history.storage import Storage
 from powerflock.history.words import GROUP, Device, Group, HistoryCounts, Span, Subject
 from powerflock.log.port import Fenced, Log
 from powerflock.plant.model import Turn
-from powerflock.settings import HistorySettings
+from powerflock.settings import HistorySettings, Settings
 
 if TYPE_CHECKING:
     from powerflock.history.query import History
@@ -43,6 +45,15 @@ NAME = "history"
 def followers(settings: HistorySettings) -> Followers:
     """Whom the runner's trimming waits for."""
     return Followers((GROUP,), settings.lag_entries) if settings.enabled else Followers()
+
+
+def history_of(settings: Settings, log: Log, clock: Clock) -> BackgroundHistory:
+    """The plant's history, where its storage is; nothing runs yet.
+
+    Readings that come later than a device is called silent were missing in the totals of their moment.
+    """
+    late_us = max(live_ages(settings).silent_after_us[:3])
+    return BackgroundHistory(settings.history, log, storage_of(settings), clock, late_us)
 
 
 class Known(Protocol):
@@ -74,7 +85,7 @@ class BackgroundHistory:
     def __init__(self, settings: HistorySettings, log: Log, storage: Storage, clock: Clock, late_us: int) -> None:
         """Nothing runs yet. A reading older than `late_us` when it comes revises its hour."""
         self._settings, self._log, self._clock, self._late_us = settings, log, clock, late_us
-        self.storage, self._uri, self._options = storage, storage.uri(NAME), storage.delta_options()
+        self._uri, self._options = storage.uri(NAME), storage.delta_options()
         self.trouble = ""
         self._counts = HistoryCounts()
         self._failures = self._offered = 0

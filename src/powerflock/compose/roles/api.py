@@ -15,29 +15,24 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import msgspec
-import uvicorn
 from starlette.routing import BaseRoute
 
 from powerflock.alarms import Alarm, AlarmBook
-from powerflock.api.app import create_app
 from powerflock.api.models import SiteDetail
 from powerflock.autobidder.alarm_desk import newest_book
 from powerflock.autobidder.records import Counts, IntervalBegan, PlantRow
 from powerflock.autobidder.saving import Saving
 from powerflock.compose.directory import Directory
-from powerflock.compose.files import storage_of
+from powerflock.compose.front import api_of, api_server, labels_of
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.live import STATIC
 from powerflock.compose.parts import live_ages, ring_settings
-from powerflock.compose.past import HistorySource
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registry_store
 from powerflock.compose.roles import autobidder, twins
 from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Parts, logger
 from powerflock.compose.sockets import listen
-from powerflock.compose.view import Labels, LiveView
-from powerflock.domain.clock import MICROS_PER_S
+from powerflock.compose.view import LiveView
 from powerflock.domain.errors import LogError, NotFound, NotReady, RegistryError
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
@@ -46,7 +41,6 @@ from powerflock.gateway.tokens import issue
 from powerflock.market.account import Settlement
 from powerflock.plant.model import Turn
 from powerflock.registry.outbox import Outbox
-from powerflock.sim.prices import MARKET_TIME_US
 
 _PATIENCE_S, _EVERY_S = 5.0, 1.0
 
@@ -138,9 +132,8 @@ class Api:
         """Opens the database of the registry."""
         self._parts, self._source = parts, Followers(parts)
         prices = LivePrices(parts.settings, parts.clockwork.first_us)
-        labels = Labels(prices.source, prices.generated, MARKET_TIME_US // (60 * MICROS_PER_S))
         secret = parts.files.secret
-        self._view = LiveView(parts.clock, labels, lambda site: issue(secret, site), self._source.detail)
+        self._view = LiveView(parts.clock, labels_of(prices), lambda site: issue(secret, site), self._source.detail)
         self._trouble = "the topics are read"
         self._stream_metrics: Callable[[], str] | None = None
 
@@ -152,14 +145,9 @@ class Api:
     async def run(self) -> None:
         """See `Role`."""
         own = self._parts.settings.api
-        past = HistorySource(storage_of(self._parts.settings)) if self._parts.settings.history.enabled else None
-        app = create_app(self._view, self._parts.files.enrol_key, STATIC if STATIC.is_dir() else None, history=past)
+        app = api_of(self._parts.settings, self._view, self._parts.files.enrol_key)
         self._stream_metrics = app.state.stream_metrics
-        config = uvicorn.Config(
-            app, own.host, own.port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        server = api_server(app, self._parts.settings)
         listening = listen(own.host, own.port, "api.port")
         logger.info("powerflock api: the plant is at http://%s:%d", own.host, listening.getsockname()[1])
         serving = asyncio.create_task(server.serve([listening]))

@@ -20,12 +20,12 @@ from starlette.routing import BaseRoute, Route
 
 from powerflock.alarms import Alarm
 from powerflock.autobidder.portfolio import PortfolioRunner
+from powerflock.compose.clockwork import rest_s
 from powerflock.compose.gauges import Gauge
 from powerflock.compose.parts import alarm_settings, import_prices, live_ages, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Parts, logger
-from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.errors import LogError, NotFound, NotReady
 from powerflock.log.membership import Member as Membership
 from powerflock.log.port import Fenced
@@ -33,7 +33,6 @@ from powerflock.plant.coordinator import Coordinator
 from powerflock.plant.outlook import BaselineOutlook
 
 GROUP, TOPIC = "autobidder", "orders"
-_JUST_AFTER_S = 0.001
 
 
 class Acknowledged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,8 +73,8 @@ class Autobidder:
             await asyncio.to_thread(self._tick)
             parts.clockwork.touch()
             self._tick_ms = (time.monotonic() - began) * 1000.0
-            pause, left = period - (time.monotonic() - began), self._until_interval_s()
-            await asyncio.sleep(left if left < pause + period / 4 else max(pause, 0.0))
+            spent_s, interval_s = time.monotonic() - began, parts.settings.plant.interval_s
+            await asyncio.sleep(rest_s(parts.clock, interval_s, period, spent_s))
 
     async def drain(self) -> None:
         """See `Role`."""
@@ -194,8 +193,3 @@ class Autobidder:
         runner = PortfolioRunner(parts.log, parts.name, coordinator, settings.plant.partitions, alarms)
         runner.recover()
         return runner
-
-    def _until_interval_s(self) -> float:
-        """Wall seconds until the next interval has begun."""
-        clock, length = self._parts.clock, self._parts.settings.plant.interval_s * MICROS_PER_S
-        return (length - clock.now_us() % length) / (MICROS_PER_S * clock.speed) + _JUST_AFTER_S

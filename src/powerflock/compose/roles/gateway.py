@@ -15,18 +15,17 @@ from collections.abc import Sequence
 import msgspec
 from starlette.routing import BaseRoute
 
+from powerflock.compose.front import gateway_options, open_door
 from powerflock.compose.gauges import Gauge
 from powerflock.compose.roles.process import Parts
-from powerflock.compose.sockets import why
 from powerflock.domain.batches import decode
-from powerflock.domain.clock import MICROS_PER_S
 from powerflock.domain.columns import COMMAND
 from powerflock.domain.enrolment import TOPIC as REGISTRY
 from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.domain.registry import Registry
 from powerflock.gateway.protocol import CommandAck
 from powerflock.gateway.server import Gateway
-from powerflock.gateway.session import Address, GatewayOptions
+from powerflock.gateway.session import Address
 from powerflock.log.follower import Follower
 from powerflock.plant.policies import PolicyBatch
 
@@ -40,20 +39,12 @@ class GatewayRole:
     def __init__(self, parts: Parts) -> None:
         """Nothing is open before `run`."""
         self._parts = parts
-        own, partitions = parts.settings.gateway, parts.settings.plant.partitions
+        partitions = parts.settings.plant.partitions
         self._registry = Registry.empty(partitions)
         self._enrolments = Follower(parts.log, REGISTRY, [0] * partitions)
         self._acks: Counter[str] = Counter()
         self._trouble = "the registry is read"
-        options = GatewayOptions(
-            batch_ms=own.batch_ms,
-            batch_rows=own.batch_rows,
-            max_frame_bytes=own.max_frame_bytes,
-            credits=own.credits,
-            interval_us=round(parts.settings.plant.tick_s * MICROS_PER_S * parts.clock.speed),
-            gateway=own.number,
-            partitions=partitions,
-        )
+        options = gateway_options(parts.settings, parts.clock)
         self._gateway = Gateway(parts.log, self._registry, parts.clock, parts.files.secret, self._acknowledged, options)
 
     @property
@@ -71,12 +62,7 @@ class GatewayRole:
         newest = [await asyncio.to_thread(log.newest, "policies", part) for part in partitions]
         commands = Follower(log, "commands", ends)
         policies = Follower(log, "policies", [entries[0].offset if entries else 0 for entries in newest])
-        try:
-            port = await self._gateway.start(own.host, own.port)
-        except OSError as error:
-            raise InvalidInput(
-                "gateway.port", own.port, f"cannot be opened on {own.host}: {why(error)}", "Choose another."
-            ) from error
+        port = await open_door(self._gateway, own, "Choose another.")
         _log.info("powerflock gateway: devices connect to ws://%s:%d/v1", own.host, port)
         await asyncio.gather(self._follow(commands, policies), self._gateway.wait())
 

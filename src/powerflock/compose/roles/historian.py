@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 
 from starlette.routing import BaseRoute
 
-from powerflock.compose.files import storage_of
 from powerflock.compose.gauges import Gauge
 from powerflock.compose.parts import live_ages, ring_settings
-from powerflock.compose.past import BackgroundHistory, Known
+from powerflock.compose.past import BackgroundHistory, Known, history_of
 from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Parts, logger
 from powerflock.domain.errors import LogError
@@ -120,7 +119,8 @@ class HistorianRole:
             try:
                 self._plant.follow()
                 if self._history is None:
-                    self._history = self._started()
+                    self._history = history_of(self._parts.settings, self._parts.log, self._parts.clock)
+                    self._history.start(self._plant)
                 turn = self._plant.ring.turn()
                 if turn is not None:
                     self._history.offer(turn)
@@ -128,10 +128,3 @@ class HistorianRole:
             except LogError as error:
                 self._trouble = str(error)
                 logger.warning("powerflock historian: %s", error)
-
-    def _started(self) -> BackgroundHistory:
-        parts, settings = self._parts, self._parts.settings
-        late_us = max(live_ages(settings).silent_after_us[:3])
-        history = BackgroundHistory(settings.history, parts.log, storage_of(settings), parts.clock, late_us)
-        history.start(self._plant)
-        return history

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,6 @@ from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +25,7 @@ from starlette.routing import BaseRoute, Route
 
 from powerflock.compose.clockwork import Clockwork
 from powerflock.compose.files import RoleFiles
+from powerflock.compose.front import log_to_stderr, page_server
 from powerflock.compose.gauges import Gauge, prometheus
 from powerflock.compose.logs import open_plant_groups, open_plant_log
 from powerflock.compose.parts import CORES
@@ -83,9 +82,7 @@ class Role(Protocol):
 
 def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> None:
     """Run a role's process until interrupted; `InvalidInput` for what the user can mend, `LogError` otherwise."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("uvicorn", "picows"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr()
     own = settings.process
     listening = listen(own.host, own.port, "process.port")
     address = f"{own.advertise or own.host}:{listening.getsockname()[1]}"
@@ -108,9 +105,7 @@ async def _serve(role: Role, name: str, parts: Parts, listening: socket.socket) 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    config = uvicorn.Config(_page(role, name), log_config=None, access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = page_server(_page(role, name))
     serving = asyncio.create_task(server.serve([listening]))
     working, stopping = asyncio.create_task(role.run()), asyncio.create_task(stop.wait())
     logger.info("powerflock %s: %s at http://%s", name, parts.name, parts.address)
