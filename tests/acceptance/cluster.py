@@ -370,7 +370,8 @@ def check_commands(cluster: Cluster) -> str:
 def check_account(cluster: Cluster, interval_us: int) -> str:
     """Every interval is settled, each once. Returns how far the energy settled is from what really flowed.
 
-    That is told, not judged: where books change hands late, on a crowded machine, energy moves to a neighbour.
+    That is told, not judged: at 60 times real time a take-over lasts two intervals, and what a partition closes after
+    the portfolio has settled them moves to a neighbour or is left out.
     """
     settled = cluster.seen.settled
     starts = [item.interval_us for item in settled]
