@@ -15,6 +15,7 @@ BENCHMARKS = (
     "peak",
     "policy",
     "fleet",
+    "start",
     "end_to_end",
     "kafka",
 )

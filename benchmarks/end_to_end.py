@@ -87,7 +87,7 @@ def homes(count: int) -> list[SiteSpec]:
     """Generated homes, ten to a feeder."""
     specs = generate(count, 1, 1, 0).specs
     return [
-        msgspec.structs.replace(spec, feeder=f"F{row // HOMES_PER_FEEDER:03d}", region="R")
+        msgspec.structs.replace(spec, region="R", path=(), feeder=f"F{row // HOMES_PER_FEEDER:03d}")
         for row, spec in enumerate(specs)
     ]
 

@@ -30,6 +30,7 @@ from benchmarks import (
     recovery,
     site_nonconvex,
     site_optimiser,
+    start,
     twins,
 )
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
@@ -83,6 +84,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
         monkeypatch.setattr(policy, name, value)
     monkeypatch.setattr(fleet, "QUICK_REFEREED", (6,))
     monkeypatch.setattr(fleet, "QUICK_FLEETS", (12,))
+    for name, value in (("HOMES", 20), ("RUN_S", 1)):
+        monkeypatch.setattr(start, name, value)
     for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
         monkeypatch.setattr(end_to_end, name, value)
 

@@ -33,7 +33,7 @@ _STATIC = Path(api.__file__).parent / "static"
 def log_to_stderr() -> None:
     """Our own words for a person at the terminal; the servers' only where something is wrong."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("uvicorn", "picows"):
+    for noisy in ("uvicorn", "picows", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from pvlib.clearsky import haurwitz
-from pvlib.solarposition import get_solarposition
 
 from powerflock.domain.arrays import F64, I32, I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
@@ -117,7 +114,14 @@ def base_load_kw(history: AsOf, prior_kw: F64, times_us: I64) -> F64:
 
 
 def clear_sky_ratio(latitude: F64, longitude: F64, times_us: I64) -> F64:
-    """(L, T) clear-sky horizontal irradiance over 1 kW/m² at L places: Haurwitz (1945) through pvlib."""
+    """(L, T) clear-sky horizontal irradiance over 1 kW/m² at L places: Haurwitz (1945) through pvlib.
+
+    Both libraries are imported here, for they take a second that a starting plant has not.
+    """
+    import pandas as pd
+    from pvlib.clearsky import haurwitz
+    from pvlib.solarposition import get_solarposition
+
     stamps = pd.DatetimeIndex(times_us.astype("datetime64[us]"), tz="UTC")
     rows = [
         haurwitz(get_solarposition(stamps, lat, lon)["apparent_zenith"])["ghi"].to_numpy() / 1000.0

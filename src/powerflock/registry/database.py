@@ -11,19 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from powerflock.domain.errors import InvalidInput, RegistryError
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+VERSION = "0001"
+"""This program's version of the database: the newest of `migrations/versions`."""
 DIALECTS = ("sqlite", "postgresql")
 _MIGRATING = 0x50464D47  # any number that nobody else's advisory lock in this database has
 _BUSY_S = 30.0
@@ -67,26 +63,29 @@ class Database:
     def version(self) -> str | None:
         """The version that the database has; None for one without any."""
         with self.reading() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return version
 
     def migrate(self) -> str:
         """Bring the database to this program's version, one process at a time; returns it."""
+        from powerflock.registry.upgrade import upgrade
+
         with self.writing() as connection:
             if not self.embedded:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        return wanted_version()
+            upgrade(connection, self.shown)
+        return VERSION
 
     def check_version(self) -> None:
         """Raise `RegistryError` unless the database has this program's version; an embedded one is brought to it."""
-        found, wanted = self.version(), wanted_version()
-        if found == wanted:
+        found = self.version()
+        if found == VERSION:
             return
         if not self.embedded:
             raise RegistryError(
-                f"registry {self.shown}: the database has version {found}, this program needs {wanted}. "
+                f"registry {self.shown}: the database has version {found}, this program needs {VERSION}. "
                 "Run `powerflock registry migrate` once."
             )
         self.migrate()
@@ -99,22 +98,9 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except CommandError as error:
-            raise RegistryError(f"registry {self.shown}: {error}. It is of a newer version of Powerflock.") from error
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise RegistryError(f"registry {self.shown}: {cause}. Check that it runs and may be written.") from error
-
-
-def wanted_version() -> str:
-    """This program's version of the database."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
 
 
 def _tune(engine: Engine) -> None:

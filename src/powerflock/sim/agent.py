@@ -128,12 +128,14 @@ class Agent:
 
     async def _enrol(self, tokens: Callable[[], Tokens]) -> None:
         """Get every home's token, waiting for the plant as long as it takes."""
+        pause_s = _RETRY_S
         while True:
             try:
                 self._flock.take_tokens(await asyncio.to_thread(tokens))
             except NotThere as reason:
                 self._status.waiting(str(reason))
-                await asyncio.sleep(_RETRY_AT_MOST_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause_s = min(_RETRY_AT_MOST_S, pause_s * 1.6)
             else:
                 return
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from powerflock.domain.errors import InvalidInput, RegistryError
-from powerflock.registry.database import Database
+from powerflock.registry.database import VERSION, Database
 from powerflock.registry.store import Store
+from powerflock.registry.upgrade import newest_version
 from tests import postgres
 
 
@@ -59,3 +60,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         Store(database, 1, lambda: 0)
     assert database.version() == "9999"
     database.close()
+
+
+def test_the_version_a_start_compares_is_the_one_the_migrations_make() -> None:
+    assert newest_version() == VERSION
