@@ -407,6 +407,8 @@ class FakeView:
             earned,
             owners,
             earned - owners,
+            0.988,
+            0,
         )
 
     def enrol(self, specs: Sequence[SiteSpec]) -> m.EnrolResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -77,20 +78,28 @@ def site_events() -> bytes:
 
 def accounts() -> bytes:
     """One owner's, and one of which nothing is known yet."""
-    return encode(np.array([np.arange(8.0), [float("nan"), *[0.0] * 7]]).view(OWNER).reshape(-1))
+    nan = float("nan")
+    return encode(np.array([np.arange(9.0), [nan, *[0.0] * 7, nan]]).view(OWNER).reshape(-1))
 
 
-def market() -> bytes:
-    """An interval that began with a bid, after one that was settled."""
+def market(*, revised: bool = False) -> bytes:
+    """An interval that began with a bid, after one that was settled, or `revised`."""
     settled = Settlement(START_US, 0.0833, 90.0, 0.25, 0.02, 1.5, 0.5, 0.125, 0.75)
+    if revised:
+        settled = msgspec.structs.replace(settled, partitions=(0, 3), revision=1)
     bid = Bid(START_US + 300_000_000, 0.5, (-10.0, 90.0), (0.1, 0.2), 0.01)
     account = Account(1, 0.02, 0.02, 0.0, 0.02, 1.8, 1.5, 0.5, 0.125)
     event = IntervalBegan(5_894_665, START_US + 300_000_000, 95.5, bid, (settled,), account, (4, 8))
     return msgspec.msgpack.encode(event)
 
 
-def report() -> bytes:
-    """Of three homes on two feeders."""
+def closed(number: int, **more: int) -> Closed:
+    """The books of one interval."""
+    return Closed(number, number + 1, -0.5, 0.25, 0.125, 0.0625, **more)
+
+
+def report(newest: Closed, *earlier: Closed) -> bytes:
+    """Of three homes on two feeders, with books that were closed."""
     registry = Registry.empty(1)
     registry.enrol(0, homes(3))
     roll = Roll.of(Hierarchy.of([registry.table(0)]))
@@ -100,15 +109,17 @@ def report() -> bytes:
     }
     own = sum(group == 0 for group in roll.pair_groups)
     curves = Curves(np.ones((2, 41)), np.full(41, 2.0), np.full((own, 41), 0.25), np.full(own, 0.5), 3, 2)
-    closed = Closed(5_894_664, 5_894_665, -0.5, 0.25, 0.125, 0.0625)
     return encode_message(
-        Report(0, 4, START_US, 5_894_665, roll, GroupTable(**columns), curves, None, -0.25, closed)
+        Report(0, 4, START_US, 5_894_665, roll, GroupTable(**columns), curves, None, -0.25, newest, earlier)
     )  # fmt: skip
 
 
-def order() -> bytes:
+def order(before_per_mwh: dict[int, float], taken: dict[int, int]) -> bytes:
     """With one feeder at its limit."""
-    return encode_message(Order(START_US, 5_894_665, 90.0, np.array([0.09, 0.12, -0.01]), 0.1, {"VIC1/f0": 0.2}))
+    ahead = np.array([0.09, 0.12, -0.01])
+    return encode_message(
+        Order(START_US, 5_894_665, 90.0, ahead, 0.1, {"VIC1/f0": 0.2}, before_per_mwh, taken)
+    )  # fmt: skip
 
 
 def policies() -> bytes:
@@ -116,10 +127,9 @@ def policies() -> bytes:
     return msgspec.msgpack.encode(PolicyBatch(4, START_US, [0, 2], [b"first", b"second"]))
 
 
-def books() -> bytes:
+def books(newest: Closed, *earlier: Closed) -> bytes:
     """Opened after an interval was closed."""
-    closed = Closed(5_894_664, 5_894_665, -0.5, 0.25, 0.125, 0.0625)
-    return msgspec.msgpack.encode(Opened(5_894_665, 90.0, START_US, 17, closed))
+    return msgspec.msgpack.encode(Opened(5_894_665, 90.0, START_US, 17, newest, earlier))
 
 
 def shard() -> Shard:
@@ -143,19 +153,27 @@ def _columns(dtype: np.dtype[np.void]) -> Callable[[bytes], bytes]:
 
 
 def _message(kind: type) -> Callable[[bytes], bytes]:
-    return lambda payload: msgspec.msgpack.encode(decoded(payload, kind))
+    decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(kind)
+    return lambda payload: msgspec.msgpack.encode(decoded(payload, decoder))
 
 
+CLOSED_V1 = closed(5_894_664)
+CLOSED = closed(5_894_664, sites=3, fresh=2), closed(5_894_662, sites=3, fresh=3)
+SETTLED: tuple[dict[int, float], dict[int, int]] = {5_894_664: 80.5}, {0: 5_894_663, 1: 5_894_665}
 FORMATS = (
     Format("telemetry-v1.arrow", telemetry, _columns(TELEMETRY)),
     Format("commands-v1.arrow", commands, _columns(COMMAND)),
     Format("site-events-v1.arrow", site_events, _columns(SITE_EVENT)),
-    Format("accounts-v1.arrow", accounts, _columns(OWNER)),
+    Format("accounts-v2.arrow", accounts, _columns(OWNER)),
     Format("market-v1.msgpack", market, _message(IntervalBegan)),
-    Format("report-v1.msgpack", report, lambda payload: encode_message(decode_report(payload))),
-    Format("order-v1.msgpack", order, lambda payload: encode_message(decode_order(payload))),
+    Format("market-v2.msgpack", partial(market, revised=True), _message(IntervalBegan)),
+    Format("report-v1.msgpack", partial(report, CLOSED_V1), lambda payload: encode_message(decode_report(payload))),
+    Format("report-v2.msgpack", partial(report, *CLOSED), lambda payload: encode_message(decode_report(payload))),
+    Format("order-v1.msgpack", partial(order, {}, {}), lambda payload: encode_message(decode_order(payload))),
+    Format("order-v2.msgpack", partial(order, *SETTLED), lambda payload: encode_message(decode_order(payload))),
     Format("policies-v1.msgpack", policies, _message(PolicyBatch)),
-    Format("books-v1.msgpack", books, _message(Opened)),
+    Format("books-v1.msgpack", partial(books, CLOSED_V1), _message(Opened)),
+    Format("books-v2.msgpack", partial(books, *CLOSED), _message(Opened)),
     Format("snapshot-v2.arrow", snapshot, lambda payload: dump(*load(payload, shard().table))),
 )
 

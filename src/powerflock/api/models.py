@@ -234,7 +234,7 @@ class BidRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One settled interval."""
+    """One settled interval: `coverage_ratio` of the sites were metered; a `revision` has what was told late."""
 
     interval_start: str
     interval_end: str
@@ -245,6 +245,8 @@ class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     earned: Number
     owner_payments: Number
     fleet_margin: Number
+    coverage_ratio: Number
+    revision: int
     currency: str = "A$"
 
 

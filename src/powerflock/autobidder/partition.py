@@ -18,7 +18,7 @@ from powerflock.autobidder.records import NOBODY, Counts, Followers, Snapshots, 
 from powerflock.autobidder.recovery import replay, restore_accounts
 from powerflock.autobidder.saving import Saving
 from powerflock.domain.arrays import Records
-from powerflock.domain.batches import decode, encode
+from powerflock.domain.batches import decode, encode, newest_us
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.enrolment import TOPIC as REGISTRY
 from powerflock.log.follower import Follower, entries
@@ -35,13 +35,20 @@ _KEPT = {"commands": 1000, "accounts": 2, "policies": 1, "reports": 2, "books": 
 
 
 class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a partition's books of an interval began: with the readings before `offset`. `closed` came before it."""
+    """Where a partition's books of an interval began: with the readings before `offset`.
+
+    `closed` came before it, `earlier` before that: see `Report`.
+    """
 
     interval: int
     spot_per_mwh: float
     opened_us: int
     offset: int
     closed: Closed | None
+    earlier: tuple[Closed, ...] = ()
+
+
+OPENED = msgspec.msgpack.Decoder(Opened)
 
 
 class PartitionRunner:
@@ -67,7 +74,7 @@ class PartitionRunner:
         self.report: Report | None = None
         self._enrolments = Follower(log, REGISTRY, [0] * self.member.registry.partitions)
         self._next = 0
-        self._owed: list[Opened] = []
+        self._owed: list[tuple[str, int, bytes]] = []
         self._policies_owed: list[PolicyBatch] = []
         self._kept: list[Mark] = []
         self.lag = 0
@@ -87,7 +94,7 @@ class PartitionRunner:
     def recover(self) -> None:
         """Take up where the open interval began; the readings since are applied by the next tick."""
         self._follow_registry()
-        newest = [decoded(entry.payload, Opened) for entry in self._log.newest("books", self.partition)]
+        newest = [decoded(entry.payload, OPENED) for entry in self._log.newest("books", self.partition)]
         until = newest[0].offset if newest else 0
         shard = self.member.shard
         self._kept = [replay(self._log, shard.twins, self._snapshots, self.partition, until, self.member.ingest)]
@@ -97,46 +104,70 @@ class PartitionRunner:
             self._snapshots.load_outlook(self.member.outlook.load)
         for opened in newest:
             self.member.resume(opened.interval, opened.spot_per_mwh, opened.opened_us)
-            self.member.closed = opened.closed
+            self.member.closed, self.member.earlier = opened.closed, opened.earlier
 
     def end(self) -> int:
         """Where the readings end now. Asked before the time is, no reading before it is from later than that time."""
         return self._log.end("telemetry", self.partition)
 
     def ingest(self, now_us: int, until: int) -> None:
-        """What is new in the registry, and of readings before offset `until`."""
+        """What is new in the registry, and of readings before offset `until`; where an interval ended books are closed.
+
+        They are closed between the readings from before its end and those from after it, also of intervals that passed
+        while nobody owned the partition: each has what flowed in it.
+        """
         self._follow_registry()
         self.lag = max(until - self._next, 0)
         for entry in entries(self._log, "telemetry", self.partition, self._next, until):
-            report = self.member.ingest(decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
-            self.counts.take(report)
+            batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
+            self._close_before(min(newest_us(batch), now_us))
+            self.counts.take(self.member.ingest(batch, now_us))
             self._next = entry.offset + 1
         self._next = max(self._next, until)
+        self._close_before(now_us)
 
     def tick(self, order: Order, now_us: int, until: int) -> Records:
         """Take in what is new, look under `order`, follow it unless it has grown old, and write it all down.
 
         Readings are taken up to the offset `until`. Returns the commands, which are in the log now.
         """
+        self.member.heed(order)
         self.ingest(now_us, until)
         member, was = self.member, self.member.interval
         self.report, policies = member.look(order, now_us)
         self._policies_owed += policies
         if member.interval != was:
-            self._owed.append(
-                Opened(member.interval, member.spot_per_mwh, member.opened_us, self._next, member.closed)
-            )  # fmt: skip
+            self._owe()
         followed = now_us - order.now_us < member.settings.command_life_us // 2
         commands = member.follow(order, now_us) if followed else member.nothing()
+        rows = [("reports", self.partition, encode_message(self.report))]
+        if commands.size:
+            rows.append(("commands", self.partition, encode(commands)))
         began = bool(self._owed)
-        self._write(commands, self.report)
+        self._write(rows)
         member.told(commands)
         self.commands_issued += commands.size
-        self._owed, self._policies_owed = [], []
         if began:
-            self._save(now_us)
-            self._trim()
+            self._keep(now_us)
         return commands
+
+    def _close_before(self, time_us: int) -> None:
+        """If an interval ended before `time_us` whose books are open, close them there, and make that durable."""
+        end_us = self.member.end_before(time_us)
+        if end_us is not None:
+            self.member.see(end_us)
+            self._owe()
+            self._write([])
+            self._keep(end_us)
+
+    def _owe(self) -> None:
+        """Books were opened: where, and the owners' accounts of then, are to be written."""
+        member = self.member
+        opened = Opened(
+            member.interval, member.spot_per_mwh, member.opened_us, self._next, member.closed, member.earlier
+        )  # fmt: skip
+        self._owed.append(("books", self.partition, msgspec.msgpack.encode(opened)))
+        self._owed.append(("accounts", self.partition, encode(member.shard.accounts)))
 
     def _follow_registry(self) -> None:
         """Take up what is new; a process that owned the partition before knows its sites already, the member not."""
@@ -146,17 +177,18 @@ class PartitionRunner:
             self.member.enrolled(self.first_seq)
             self.member.regroup()
 
-    def _write(self, commands: Records, report: Report) -> None:
-        """All that the tick decided in one transaction; if it fails books and policies stay owed; commands expire."""
+    def _write(self, rows: list[tuple[str, int, bytes]]) -> None:
+        """The rows and what is owed in one transaction; if it fails books and policies stay owed; commands expire."""
         partition = self.partition
-        rows = [("reports", partition, encode_message(report))]
-        if commands.size:
-            rows.append(("commands", partition, encode(commands)))
-        rows += [("books", partition, msgspec.msgpack.encode(opened)) for opened in self._owed]
-        if self._owed:
-            rows.append(("accounts", partition, encode(self.member.shard.accounts)))
-        rows += [("policies", partition, msgspec.msgpack.encode(made)) for made in self._policies_owed[-1:]]
-        self._log.transact(rows, [(self.group, "telemetry", partition, self._next)], self._claim)
+        policies = [("policies", partition, msgspec.msgpack.encode(made)) for made in self._policies_owed[-1:]]
+        commits = [(self.group, "telemetry", partition, self._next)]
+        self._log.transact([*rows, *self._owed, *policies], commits, self._claim)
+        self._owed, self._policies_owed = [], []
+
+    def _keep(self, now_us: int) -> None:
+        """Books were opened: what a restart needs is kept from here on, and what it does not is forgotten."""
+        self._save(now_us)
+        self._trim()
 
     def _save(self, now_us: int) -> None:
         """Copy the partition as it stands, and every half-hour what was learned, to be written beside the ticks."""

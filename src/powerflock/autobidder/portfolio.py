@@ -15,11 +15,11 @@ import msgspec
 from powerflock.alarms import Alarm, AlarmSettings
 from powerflock.autobidder import alarm_desk
 from powerflock.autobidder.alarm_desk import AlarmDesk
-from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded, keep_newest, plant_row
+from powerflock.autobidder.records import INTERVAL_BEGAN, IntervalBegan, PlantRow, decoded, keep_newest, plant_row
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.domain.errors import InvalidInput
 from powerflock.log.port import Log
-from powerflock.market.account import Settlement
+from powerflock.market.account import Settlement, newest_of
 from powerflock.plant.coordinator import Coordinator, Decision
 from powerflock.plant.messages import Report, decode_report, supersedes
 from powerflock.plant.messages import encode as encode_message
@@ -49,21 +49,25 @@ class PortfolioRunner:
         """Its caller has it look at what the sites do."""
 
     def recover(self) -> None:
-        """Take up the account and the interval that was open; one that was not settled yet is settled now."""
+        """Take up the account and the interval that was open; those that were not settled yet are settled now."""
         self.alarms.recover(self._log)
         newest = self._log.newest("market", 0, EVENTS_SHOWN)
-        events = [decoded(entry.payload, IntervalBegan) for entry in newest]
+        events = [decoded(entry.payload, INTERVAL_BEGAN) for entry in newest]
         if not events:
             return
-        last = events[-1]
+        last, length = events[-1], self.coordinator.settings.interval_us
         self.coordinator.account = last.account
-        before = [event for event in events if event.interval < last.interval]
-        settled = {item.interval_us for event in events for item in event.settled}
-        length = self.coordinator.settings.interval_us
-        owed = before[-1] if before and before[-1].interval * length not in settled else None
         self.coordinator.resume(_award(last), last.opened_us)
-        if owed is not None:
-            self.coordinator.owe(_award(owed), owed.opened_us, last.opened_us, last.interval)
+        settled = newest_of(item for event in events for item in event.settled)
+        self.coordinator.remember(settled)
+        began, done = {event.interval: event for event in events}, {item.interval_us // length for item in settled}
+        for number in range(events[0].interval, last.interval):
+            if number in done:
+                continue
+            if number in began:
+                self.coordinator.owe(number, _award(began[number]), began[number].opened_us)
+            else:
+                self.coordinator.owe(number, None, number * length)
 
     def tick(self, now_us: int) -> Decision:
         """Hear the partitions, decide, and write the order and what happened in the market."""

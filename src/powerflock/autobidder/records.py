@@ -59,6 +59,10 @@ class PlantRow(msgspec.Struct, frozen=True, array_like=True):
     spot_per_mwh: float | None
 
 
+INTERVAL_BEGAN = msgspec.msgpack.Decoder(IntervalBegan)
+PLANT_ROW = msgspec.msgpack.Decoder(PlantRow)
+
+
 class Snapshots(Protocol):
     """Where snapshots are kept."""
 
@@ -124,13 +128,18 @@ def keep_newest(log: Log, topic: str, partition: int, kept: int, needed: int | N
     log.trim(topic, partition, before if needed is None else min(before, needed))
 
 
-def decoded(payload: bytes, kind: type[T]) -> T:
-    """The `kind` in the bytes of a log's entry; `LogError` where this version knows no such thing."""
+def decoded(payload: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    """What the decoder finds in the bytes of a log's entry; `LogError` where this version knows no such thing.
+
+    A decoder is made where its type is, before there are threads: two that make the first one of a type at the same
+    moment end the process (msgspec 0.22, a segmentation fault).
+    """
     try:
-        return msgspec.msgpack.decode(payload, type=kind)
+        return decoder.decode(payload)
     except msgspec.MsgspecError as error:
+        kind = getattr(decoder.type, "__name__", str(decoder.type))
         raise LogError(
-            f"an entry of the log is no {kind.__name__} of this version: {error}. Run here the version that wrote it."
+            f"an entry of the log is no {kind} of this version: {error}. Run here the version that wrote it."
         ) from error
 
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
-from powerflock.autobidder.records import IntervalBegan, PlantRow, Snapshots
+from powerflock.autobidder.records import INTERVAL_BEGAN, PLANT_ROW, IntervalBegan, PlantRow, Snapshots, decoded
 from powerflock.domain.arrays import Records
-from powerflock.domain.batches import decode
+from powerflock.domain.batches import decode, newest_us
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
 from powerflock.domain.errors import DamagedSnapshot
 from powerflock.log.follower import entries
 from powerflock.log.port import Log
 from powerflock.market.account import Account
 from powerflock.plant.model import Award
-from powerflock.plant.owners import OWNER
+from powerflock.plant.owners import OWNER, OWNER_V1
 from powerflock.plant.ring import Ring
 from powerflock.twins.apply import desire
 from powerflock.twins.columns import Shard
@@ -47,8 +45,8 @@ def recover(log: Log, ring: Ring, snapshots: Snapshots | None) -> Recovered:
     """Bring `ring`, which knows its sites, to where the open interval began."""
     partitions = range(ring.registry.partitions)
     newest = log.newest("market", 0, EVENTS_SHOWN)
-    events = [msgspec.msgpack.decode(entry.payload, type=IntervalBegan) for entry in newest]
-    rows = [msgspec.msgpack.decode(entry.payload, type=PlantRow) for entry in entries(log, "plant", 0, 0)]
+    events = [decoded(entry.payload, INTERVAL_BEGAN) for entry in newest]
+    rows = [decoded(entry.payload, PLANT_ROW) for entry in entries(log, "plant", 0, 0)]
     ring.account = events[-1].account if events else Account()
     offsets = list(events[-1].offsets) if events else [0 for _ in partitions]
     marks = [
@@ -86,12 +84,13 @@ def replay(
         desire(twins, decode(entry.payload, COMMAND))
     for entry in entries(log, "telemetry", partition, mark.offset, until):
         batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
-        ingest(batch, int(batch["time_us"].max(initial=0)))
+        ingest(batch, newest_us(batch))
     return mark
 
 
 def restore_accounts(log: Log, accounts: Records, partition: int) -> None:
     """Owners' accounts as they were where the open interval began; of sites enrolled since there is nothing yet."""
     for entry in log.newest("accounts", partition):
-        kept = decode(entry.payload, OWNER)
-        accounts[: kept.size] = kept
+        kept = decode(entry.payload, OWNER, OWNER_V1)
+        for name in kept.dtype.names or ():
+            accounts[name][: kept.size] = kept[name]

@@ -31,14 +31,14 @@ from powerflock.autobidder.records import (
 )
 from powerflock.autobidder.recovery import EVENTS_SHOWN, recover
 from powerflock.autobidder.saving import Saving
-from powerflock.domain.batches import decode, encode
+from powerflock.domain.batches import decode, encode, newest_us
 from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.enrolment import TOPIC
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
 from powerflock.log.follower import Follower
 from powerflock.log.port import Log
-from powerflock.market.account import Settlement
+from powerflock.market.account import Settlement, newest_of
 from powerflock.plant.model import Turn
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
@@ -142,28 +142,40 @@ class Runner:
             return self.alarms.acknowledge(self._log, self._claim, alarm_id, who, now_us)
 
     def tick(self, now_us: int) -> Turn:
-        """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next."""
+        """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next.
+
+        Where an interval has ended the ring is turned there first, by the readings from before its end alone: what
+        flowed is counted in its interval, however late the tick.
+        """
         with self._lock:
-            self._follow_registry()
-            for partition in range(len(self._next)):
-                self._ingest(partition, now_us)
-            turn = self.ring.turn(now_us)
-            if turn.began is not None:
-                self._owed.append(self._event(turn, now_us))
-            self._policies_owed |= dict(turn.policies)
-            self.alarms.look(turn.columns, [shard.twins.sites for shard in self.ring.shards], now_us)
-            row = row_of(turn)
-            self._write(turn, row)
-            self.alarms.written()
-            self.ring.told(turn.commands)
-            for event in self._owed:
-                self._remember(event)
-            self._owed, self._policies_owed = [], {}
-            self.rows.append(row)
-            if turn.began is not None:
-                self._save(now_us)
-                self._trim()
-            return turn
+            award = self.ring.award
+            end_us = None if award is None else self.ring.settings.end_before(now_us, award.interval)
+            if end_us is not None:
+                self._turn(end_us, until_us=end_us)
+            return self._turn(now_us)
+
+    def _turn(self, now_us: int, until_us: int | None = None) -> Turn:
+        """One turn at `now_us`, with the readings of up to `until_us`, or all there are."""
+        self._follow_registry()
+        for partition in range(len(self._next)):
+            self._ingest(partition, now_us, until_us)
+        turn = self.ring.turn(now_us)
+        if turn.began is not None:
+            self._owed.append(self._event(turn, now_us))
+        self._policies_owed |= dict(turn.policies)
+        self.alarms.look(turn.columns, [shard.twins.sites for shard in self.ring.shards], now_us)
+        row = row_of(turn)
+        self._write(turn, row)
+        self.alarms.written()
+        self.ring.told(turn.commands)
+        for event in self._owed:
+            self._remember(event)
+        self._owed, self._policies_owed = [], {}
+        self.rows.append(row)
+        if turn.began is not None:
+            self._save(now_us)
+            self._trim()
+        return turn
 
     def _event(self, turn: Turn, now_us: int) -> IntervalBegan:
         """The market event of a turn in which an interval began."""
@@ -191,15 +203,17 @@ class Runner:
         commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
         self._log.transact(entries, commits, self._claim)
 
-    def _ingest(self, partition: int, now_us: int) -> None:
-        """Apply what the partition has now; what comes meanwhile is for the next turn."""
+    def _ingest(self, partition: int, now_us: int, until_us: int | None) -> None:
+        """Apply what the partition has now, or up to the first from after `until_us`; the rest is for the next turn."""
         more = True
         while more:
             entries = self._log.read("telemetry", partition, self._next[partition], _READ_AT_ONCE)
             more = len(entries) == _READ_AT_ONCE
             for entry in entries:
-                report = self.ring.ingest(partition, decode(entry.payload, TELEMETRY, SITE_EVENT), now_us)
-                self.counts.take(report)
+                batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
+                if until_us is not None and newest_us(batch) > until_us:
+                    return
+                self.counts.take(self.ring.ingest(partition, batch, now_us))
                 self._next[partition] = entry.offset + 1
 
     def _save(self, now_us: int) -> None:
@@ -231,5 +245,5 @@ class Runner:
         return self._followers.needed(self._log, partition, self._next[partition])
 
     def _remember(self, event: IntervalBegan) -> None:
-        self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]
+        self.settled = newest_of([*self.settled, *event.settled])[-EVENTS_SHOWN:]
         self.awards = [*self.awards, event][-EVENTS_SHOWN:]

@@ -109,6 +109,8 @@ def account_row(item: Settlement, length_us: int) -> models.AccountRow:
         item.earned,
         item.owner_payments + item.top_up,
         item.earned - item.owner_payments - item.top_up,
+        item.coverage_ratio,
+        item.revision,
     )
 
 

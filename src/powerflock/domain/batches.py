@@ -74,6 +74,11 @@ def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
     return records
 
 
+def newest_us(records: Records) -> int:
+    """The newest `time_us` of readings or events, µs UTC; 0 of none."""
+    return int(records["time_us"].max(initial=0))
+
+
 def validate(records: Records, schema: Schema) -> list[Violation]:
     """Every rule of `schema` that the (N,) `records` break, with the offending rows; an empty list when all is well."""
     violations: list[Violation] = []

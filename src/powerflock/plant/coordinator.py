@@ -2,13 +2,15 @@
 
 open → gather → settle → clear → bid. Invariants: it knows groups, never sites; the newest report of a partition is all
 there is of it; a partition whose report is old stays in the totals with what it did last, out of reach, so that what
-drops is the coverage. Deterministic, as the whole ring. Must not know how reports come and orders go.
+drops is the coverage; an interval is settled by what was metered, and again when a partition tells of it later, so that
+all energy counts once, where it flowed. Deterministic, as the whole ring. Must not know how reports come and orders go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -29,8 +31,13 @@ from powerflock.plant.messages import Closed, Curves, Order, Report
 from powerflock.plant.model import Award, RingSettings, Venue
 from powerflock.plant.offering import Firm, next_bid
 from powerflock.plant.outlook import Outlook
-from powerflock.plant.settling import settlements
+from powerflock.plant.settling import unsettled, with_parts
 from powerflock.plant.shard import interval_starts
+
+_REVISED = 576
+"""So many intervals may still be revised: two days of 5 minutes."""
+_SPOTS_TOLD = 288
+"""Of so many intervals a partition that comes back is told the price: a day of 5 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +54,6 @@ class Decision:
     settled: tuple[Settlement, ...]
 
 
-@dataclass(slots=True)
-class _Closing:
-    """An interval that has ended: its award, and what came of it so far, by partition."""
-
-    award: Award
-    opened_us: int
-    closed_us: int
-    until: int
-    parts: dict[int, Closed]
-    coverage_ratio: float
-
-
 class Coordinator:
     """A portfolio's account, award and bid; `union` numbers its groups."""
 
@@ -70,17 +65,27 @@ class Coordinator:
         self.award: Award | None = None
         self.bid: Bid | None = None
         self.opened_us = -1
-        self._closing: _Closing | None = None
-        self._late: tuple[Settlement, ...] = ()
+        self._ended: dict[int, Settlement] = {}
+        self._settled: dict[int, Settlement] = {}
         self._order: Order | None = None
 
     def resume(self, award: Award | None, opened_us: int) -> None:
         """After a restart: the interval that was open."""
         self.award, self.opened_us = award, opened_us
 
-    def owe(self, award: Award, opened_us: int, closed_us: int, until: int) -> None:
-        """After a restart: this award's interval ended at `closed_us`, before `until`, and was not settled yet."""
-        self._closing = _Closing(award, opened_us, closed_us, until, {}, 0.0)
+    def owe(self, number: int, award: Award | None, opened_us: int) -> None:
+        """This interval has ended, by `award` if it had one, was ours from `opened_us` on, and is not settled yet."""
+        length = self.settings.interval_us
+        hours = ((number + 1) * length - opened_us) / MICROS_PER_HOUR
+        spot = self.venue.spot_per_mwh(number * length)
+        self._ended[number] = unsettled(number, None if award is None else award.mw, hours, spot, length)
+
+    def remember(self, settled: Iterable[Settlement]) -> None:
+        """These are in the account; what a partition tells of them later revises them."""
+        for item in settled:
+            self._settled[item.interval_us // self.settings.interval_us] = item
+        for number in list(islice(self._settled, max(len(self._settled) - _REVISED, 0))):
+            del self._settled[number]
 
     def open(self, now_us: int) -> tuple[Order, bool]:
         """The order under which partitions look at `now_us`, without prices yet; whether it opens an interval."""
@@ -89,10 +94,11 @@ class Coordinator:
         begins = self.award is None or interval > self.award.interval
         if begins:
             self._begin(interval, now_us)
-        assert self.award is not None
-        if begins or self._order is None:
+        elif self._order is None:
+            assert self.award is not None
             ahead = self._ahead(self.award.interval, now_us)
             self._order = Order(now_us, self.award.interval, self.award.spot_per_mwh, ahead)
+        assert self._order is not None
         return msgspec.structs.replace(self._order, now_us=now_us), begins
 
     def decide(self, order: Order, reports: Sequence[Report], now_us: int) -> Decision:
@@ -101,7 +107,8 @@ class Coordinator:
         reports = [aged(report, now_us, self.settings.report_life_us) for report in reports]
         rows = [self.union.rows(report.roll) for report in reports]
         groups = self.union.add([(own, report.groups) for own, report in zip(rows, reports, strict=True)])
-        settled = self._settle(reports, groups)
+        settled = self._settle(reports, float(groups.sites[PORTFOLIO]))
+        order = self._order = self._answered(order, reports)
         done_kwh = sum(report.delivered_kwh for report in reports if report.interval == self.award.interval)
         target = target_kw(self.award, done_kwh, self.opened_us, now_us, self.settings.interval_us)
         feeders_kw = self._feeders(rows, reports, [report.now for report in reports])
@@ -120,17 +127,18 @@ class Coordinator:
 
     def _begin(self, interval: int, now_us: int) -> None:
         """The new interval's award: what its price dispatches of the standing bid; the one before is to be settled."""
-        length = self.settings.interval_us
-        if self._closing is not None:
-            self._late = self._finish(self._closing)
-        if self.award is not None:
-            self._closing = _Closing(self.award, self.opened_us, now_us, interval, {}, 0.0)
-            for number in range(self.award.interval, interval):
-                spot = self.venue.spot_per_mwh(number * length)
-                self.outlook.learn_price((number + 1) * length, length, spot)
-        start = interval * length
+        length, start = self.settings.interval_us, interval * self.settings.interval_us
+        passed = range(interval, interval) if self.award is None else range(self.award.interval, interval)
+        for number in passed:
+            first = number == passed.start
+            self.owe(number, self.award if first else None, self.opened_us if first else number * length)
+            self.outlook.learn_price((number + 1) * length, length, self._ended[number].spot_per_mwh)
         standing = self.bid if self.bid is not None and self.bid.interval_us == start else None
-        self.award, self.opened_us = Award(interval, self.venue.spot_per_mwh(start), standing), now_us
+        opened_us = now_us if self.award is None else start
+        self.award, self.opened_us = Award(interval, self.venue.spot_per_mwh(start), standing), opened_us
+        self._order = Order(
+            now_us, interval, self.award.spot_per_mwh, self._ahead(interval, now_us), before_per_mwh=self._spots(passed)
+        )
 
     def _ahead(self, interval: int, now_us: int) -> F64:
         """(T,) expected coordination prices from `interval` on."""
@@ -142,31 +150,58 @@ class Coordinator:
         times = interval_starts(interval, horizon, settings.interval_us)
         return coordination_per_kwh(settings.programme, self.outlook.spot_ahead(now_us, times))
 
-    def _settle(self, reports: Sequence[Report], groups: GroupTable) -> tuple[Settlement, ...]:
-        """What ended, once every partition has said what came of it, or the next interval has ended too."""
-        late, self._late = self._late, ()
-        closing = self._closing
-        if closing is None:
-            return late
-        closing.coverage_ratio = float(groups.fresh[PORTFOLIO]) / max(float(groups.sites[PORTFOLIO]), 1.0)
-        for report in reports:
-            if report.closed is not None and report.closed.first == closing.award.interval:
-                closing.parts[report.partition] = report.closed
-        if any(report.interval < closing.until for report in reports):
-            return late
-        self._closing = None
-        return (*late, *self._finish(closing))
+    def _settle(self, reports: Sequence[Report], sites: float) -> tuple[Settlement, ...]:
+        """What ended, once every partition has told what came of it, or the next interval has ended too; revisions."""
+        assert self.award is not None
+        done, parts = list[Settlement](), _parts(reports)
+        for number, item in list(self._ended.items()):
+            if number + 1 < self.award.interval or all(report.interval > number for report in reports):
+                del self._ended[number]
+                done.append(with_parts(item, parts.get(number, {}), sites))
+                self.account = self.account.plus(done[-1])
+        self.remember(done)
+        for number, told in parts.items():
+            known = self._settled.get(number)
+            if known is None or known.partitions is None:
+                continue
+            late = {partition: part for partition, part in told.items() if partition not in known.partitions}
+            if late:
+                revised = msgspec.structs.replace(with_parts(known, late, sites), revision=known.revision + 1)
+                self.account = self.account.revised(known, revised)
+                done.append(revised)
+        self.remember(done)
+        return tuple(done)
 
-    def _finish(self, closing: _Closing) -> tuple[Settlement, ...]:
-        """Settle by what is known of it."""
-        hours = (closing.closed_us - closing.opened_us) / MICROS_PER_HOUR
-        settled = settlements(
-            closing.award, closing.until, hours, list(closing.parts.values()), self.venue, self.settings.interval_us,
-            closing.coverage_ratio,
-        )  # fmt: skip
-        for item in settled:
-            self.account = self.account.plus(item)
-        return settled
+    def _answered(self, order: Order, reports: Sequence[Report]) -> Order:
+        """The order with what of each partition is settled, and the prices that those who were away have missed."""
+        since = min((report.interval for report in reports), default=order.interval)
+        return msgspec.structs.replace(
+            order,
+            before_per_mwh=self._spots(range(since, order.interval)),
+            taken={report.partition: self._taken(report) for report in reports},
+        )
+
+    def _spots(self, numbers: range) -> dict[int, float]:
+        """The prices of these intervals, but of the newest day at most."""
+        length = self.settings.interval_us
+        return {number: self.venue.spot_per_mwh(number * length) for number in numbers[-_SPOTS_TOLD:]}
+
+    def _taken(self, report: Report) -> int:
+        """The interval before which all that the partition told is settled, or was no concern of this portfolio."""
+        return min(
+            (closed.first for closed in report.told if not self._has(closed, report.partition)), default=report.interval
+        )
+
+    def _has(self, closed: Closed, partition: int) -> bool:
+        """Whether nothing of it is to be settled any more."""
+        assert self.award is not None
+        for number in range(closed.first, closed.until):
+            item = self._settled.get(number)
+            if number in self._ended or number >= self.award.interval:
+                return False
+            if item is not None and item.partitions is not None and partition not in item.partitions:
+                return False
+        return True
 
     def _feeders(self, rows: Sequence[Rows], reports: Sequence[Report], curves: Sequence[Curves]) -> F64:
         """(F, 41) all feeders' curves, by the union's order."""
@@ -179,10 +214,9 @@ class Coordinator:
     def _next_bid(self, rows: Sequence[Rows], reports: Sequence[Report], now_us: int) -> Bid | None:
         """The bid for the next interval; None while no plan reaches it."""
         assert self.award is not None
+        offers = [_offer(report, self.award.interval + 1) for report in reports]
         chosen = [
-            (own, report, report.next)
-            for own, report in zip(rows, reports, strict=True)
-            if report.next is not None and report.interval == self.award.interval
+            (own, report, offer) for own, report, offer in zip(rows, reports, offers, strict=True) if offer is not None
         ]
         if not chosen:
             return None
@@ -219,6 +253,23 @@ class Coordinator:
             if price != cleared.price_per_kwh
         }
         return msgspec.structs.replace(order, price_per_kwh=cleared.price_per_kwh, feeder_price_per_kwh=own)
+
+
+def _offer(report: Report, interval: int) -> Curves | None:
+    """What the partition offers in `interval`; by a clock that is ahead of ours it may have begun there."""
+    if report.interval == interval:
+        return report.now
+    return report.next if report.interval + 1 == interval else None
+
+
+def _parts(reports: Sequence[Report]) -> Mapping[int, Mapping[int, Closed]]:
+    """What partitions tell of intervals, by interval and partition."""
+    parts: dict[int, dict[int, Closed]] = {}
+    for report in reports:
+        for closed in report.told:
+            for number in range(closed.first, closed.until):
+                parts.setdefault(number, {})[report.partition] = closed.each()
+    return parts
 
 
 def aged(report: Report, now_us: int, life_us: int) -> Report:

@@ -1,8 +1,9 @@
 """One partition's half of the ring: readings in, a report up; an order down, commands out.
 
-Invariants: everything about single sites happens here and stays here. The books of an interval are closed and opened
-when an order of a later interval is first seen. Deterministic, as the whole ring. Must not know other partitions, nor
-the market but for an interval's price.
+Invariants: everything about single sites happens here and stays here. Books are closed and opened where an interval
+ends, by what the sites' readings say of that moment, whether anybody bids meanwhile or not; what was closed is told
+until an order says that it was taken. Deterministic, as the whole ring. Must not know other partitions, nor the market
+but for an interval's price.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from powerflock.plant.planner import Planner
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.shard import SiteShard, interval_starts
 from powerflock.twins.apply import StepReport, desire, note, step
-from powerflock.twins.estimate import observe
+from powerflock.twins.estimate import Freshness, observe
 
 
 class Member:
@@ -42,9 +43,10 @@ class Member:
         self.part, self.registry, self.settings = part, registry, settings
         self.outlook, self.planner, self.epoch = outlook, planner, epoch
         self.shard = SiteShard()
-        self.spot_per_mwh, self.interval = 0.0, -1
-        self.opened_us, self.last_us = -1, -1
+        self.interval, self.opened_us, self.last_us = -1, -1, -1
         self.closed: Closed | None = None
+        self.earlier: tuple[Closed, ...] = ()
+        self._spots = {-1: 0.0}
         self.columns = observe(self.shard.twins, 0, settings.estimate)
         self._offers_kw: F64 = np.zeros((0, 0))
         self.stand(Hierarchy.of([registry.table(part)]), 0)
@@ -64,9 +66,40 @@ class Member:
 
     def resume(self, interval: int, spot_per_mwh: float, opened_us: int) -> None:
         """After a restart, before newer readings are replayed: the interval that was open, its books from its start."""
-        self.interval, self.spot_per_mwh = interval, spot_per_mwh
+        self.interval, self._spots = interval, {interval: spot_per_mwh}
         self.opened_us = self.last_us = opened_us
-        self.shard.open_books(observe(self.shard.twins, opened_us, self.settings.estimate))
+        self.shard.reopen_books(observe(self.shard.twins, opened_us, self.settings.estimate))
+
+    @property
+    def spot_per_mwh(self) -> float:
+        """The price of the interval whose books are open, as far as it was told."""
+        return self._spot(self.interval)
+
+    def heed(self, order: Order) -> None:
+        """The prices that the order tells, and what it says to be taken: before the readings that came with it."""
+        known = max(number for number in self._spots if number <= self.interval)
+        told = {**self._spots, **order.before_per_mwh, order.interval: order.spot_per_mwh}
+        self._spots = {number: spot for number, spot in told.items() if number >= known}
+        taken = order.taken.get(self.part, 0)
+        self.earlier = tuple(closed for closed in self.earlier if closed.until > taken)
+
+    def end_before(self, time_us: int) -> int | None:
+        """The newest end of an interval before `time_us` that the open books have not seen; None if there is none."""
+        return None if self.interval < 0 else self.settings.end_before(time_us, self.interval)
+
+    def see(self, now_us: int) -> None:
+        """What the sites do now and did since the last look; if an interval has ended its books are closed, new opened.
+
+        Whoever has readings of both sides of an interval's end lets the member see that end between them.
+        """
+        self._observe(now_us)
+        self._learn(now_us)
+        interval = now_us // self.settings.interval_us
+        if interval > self.interval:
+            self._close(interval, now_us)
+            self.interval, self.opened_us = interval, now_us
+            self.shard.open_books(self.columns)
+        self.last_us = now_us
 
     def ingest(self, batch: Records, now_us: int) -> StepReport | None:
         """Readings, or events of links and commands, into twins; a report of the readings."""
@@ -80,18 +113,13 @@ class Member:
         desire(self.shard.twins, rows)
 
     def look(self, order: Order, now_us: int) -> tuple[Report, list[PolicyBatch]]:
-        """See what the sites do at `now_us`, settle and open where `order` has a later interval, plan, and report.
+        """See what the sites do at `now_us`, plan as `order` expects prices, and report.
 
         Returns the policies that became ready too.
         """
-        self._observe(now_us)
-        self._learn(now_us)
-        if order.interval > self.interval:
-            self._close(order.interval, now_us)
-            self.interval, self.spot_per_mwh, self.opened_us = order.interval, order.spot_per_mwh, now_us
-            self.shard.open_books(self.columns)
+        self.heed(order)
+        self.see(now_us)
         policies = self._plan(order, now_us)
-        self.last_us = now_us
         return self._report(now_us), policies
 
     def follow(self, order: Order, now_us: int) -> Records:
@@ -130,21 +158,31 @@ class Member:
             self.outlook.learn(self.part, now_us, duration, self.columns)
 
     def _close(self, until: int, now_us: int) -> None:
-        """What came of the books that are open, at the real price of their interval; owners' payments are booked."""
+        """What came of the books that are open, at the price of their interval; owners' payments are booked."""
         shard, settings = self.shard, self.settings
         if self.interval < 0 or shard.books is None or not shard.sites:
             return
         hours = (now_us - self.opened_us) / MICROS_PER_HOUR
         result = shard.settle(self.columns, self.interval, until - 1, settings.interval_us, hours)
-        price = float(coordination_per_kwh(settings.programme, np.array([self.spot_per_mwh]))[0])
+        spots = np.array([self._spot(number) for number in range(self.interval, until)])
+        price = float(coordination_per_kwh(settings.programme, spots).mean())
         earned = np.nan_to_num(price * (result.beside_kwh - result.net_kwh))
         shard.pay(result.regret, earned)
         paid, topped_up = float(result.regret.sum()), 0.0
         if _day(self.opened_us, settings) != _day(now_us, settings):
             end = shard.close_day(self.columns, until, settings.programme.owner_share_ratio)
             paid, topped_up = paid + float(end.share.sum()), float(end.top_up.sum())
-        net_kwh = float(np.nansum(result.net_kwh))
-        self.closed = Closed(self.interval, until, net_kwh, float(earned.sum()), paid, topped_up)
+        if self.closed is not None:
+            self.earlier = (*self.earlier, self.closed)
+        fresh = int((self.columns.freshness == Freshness.FRESH).sum())
+        self.closed = Closed(
+            self.interval, until, float(np.nansum(result.net_kwh)), float(earned.sum()), paid, topped_up,
+            shard.sites, fresh,
+        )  # fmt: skip
+
+    def _spot(self, number: int) -> float:
+        """The interval's price; where no order told it, for nobody bid then, the one before it stands in."""
+        return self._spots[max(known for known in self._spots if known <= number)]
 
     def _plan(self, order: Order, now_us: int) -> list[PolicyBatch]:
         """Adopt the plan that is ready; start a new one every `plan_every` intervals and where sites changed."""
@@ -199,6 +237,7 @@ class Member:
             next=following,
             delivered_kwh=shard.delivered_kwh(self.columns),
             closed=self.closed,
+            earlier=self.earlier,
         )
 
     def _curves(self, offers_kw: F64, *, ahead: bool) -> Curves:

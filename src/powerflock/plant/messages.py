@@ -36,7 +36,10 @@ class Curves:
 
 
 class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a partition's sites did from interval `first` up to, not including, `until`: kWh, and $ earned and paid."""
+    """What a partition's sites did from interval `first` up to, not including, `until`: kWh, and $ earned and paid.
+
+    Of its `sites` at the end `fresh` had been read just before: what they did is metered, not estimated.
+    """
 
     first: int
     until: int
@@ -44,13 +47,24 @@ class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     earned: float
     paid: float
     topped_up: float
+    sites: int = 0
+    fresh: int = 0
+
+    def each(self) -> Closed:
+        """Of one of its intervals: where nothing was heard between several, they are shared by time."""
+        count = self.until - self.first
+        return msgspec.structs.replace(
+            self, net_kwh=self.net_kwh / count, earned=self.earned / count, paid=self.paid / count,
+            topped_up=self.topped_up / count,
+        )  # fmt: skip
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that goes up from one partition at one time, by its owner of `epoch`.
 
-    `interval` is the one whose books are open there, with `delivered_kwh` since; `closed` is the newest one before it.
-    `next` is None while no plan reaches the interval after it.
+    `interval` is the one whose books are open there, with `delivered_kwh` since; `closed` is the newest one before it,
+    and `earlier` are those before that which no order has said to be taken. `next` is None while no plan reaches the
+    interval after it.
     """
 
     partition: int
@@ -63,6 +77,12 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next: Curves | None
     delivered_kwh: float
     closed: Closed | None
+    earlier: tuple[Closed, ...] = ()
+
+    @property
+    def told(self) -> tuple[Closed, ...]:
+        """All the books that are closed and may not be settled yet, oldest first."""
+        return self.earlier if self.closed is None else (*self.earlier, self.closed)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +90,8 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `ahead_per_kwh` (T,) are the coordination prices expected from `interval` on, for plans. `price_per_kwh` clears the
     portfolio, None before anything was reported; the feeders at their limit have one of their own, by name.
+    `before_per_mwh` are the prices of the intervals that passed since a partition reported last. What a partition
+    closed before interval `taken[partition]` is settled, and need not be told again.
     """
 
     now_us: int
@@ -78,6 +100,8 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ahead_per_kwh: F64
     price_per_kwh: float | None = None
     feeder_price_per_kwh: dict[str, float] = {}
+    before_per_mwh: dict[int, float] = {}
+    taken: dict[int, int] = {}
 
 
 class Told(Protocol):

@@ -51,6 +51,11 @@ class RingSettings:
     estimate: EstimateSettings = field(default_factory=EstimateSettings)
     programme: Programme = field(default_factory=Programme)
 
+    def end_before(self, time_us: int, interval: int) -> int | None:
+        """The newest end of an interval before `time_us`, of `interval` or a later one; None where none has ended."""
+        last = (time_us - 1) // self.interval_us
+        return last * self.interval_us if last > interval else None
+
 
 @dataclass(frozen=True, slots=True)
 class Award:

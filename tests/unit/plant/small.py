@@ -55,6 +55,19 @@ def enrolled(specs: Sequence[SiteSpec], spot_per_mwh: float | F64 = 90.0, settin
     return ring
 
 
+def flow(homes: Sequence[Meters], now_us: int, until_us: int, truth_kwh: dict[int, float]) -> None:
+    """Time passes from `now_us` on; what flows through all meters is added to its interval in `truth_kwh`."""
+    while now_us < until_us:
+        interval = now_us // LENGTH_US
+        end_us = min(until_us, (interval + 1) * LENGTH_US)
+        before = sum(meters.register_kwh.sum() for meters in homes)
+        for meters in homes:
+            meters.run(end_us - now_us)
+        after = sum(meters.register_kwh.sum() for meters in homes)
+        truth_kwh[interval] = truth_kwh.get(interval, 0.0) + float(after - before)
+        now_us = end_us
+
+
 class Meters:
     """Homes with a constant load and an obedient battery, read by each device of `specs` (no solar), one partition."""
 

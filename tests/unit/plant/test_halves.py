@@ -69,12 +69,13 @@ def an_hour() -> list[Decision]:
 
 
 def test_awards_are_delivered_though_orders_come_a_tick_late(an_hour: list[Decision]) -> None:
+    """A tick is a fifth of the interval: so long homes still do what the one before asked, at times the opposite."""
     settled = [item for decided in an_hour for item in decided.settled]
     assert [item.interval_us for item in settled] == [START_US + 300_000_000 * number for number in range(11)]
     awarded = [item for item in settled if item.award_mw is not None]
     assert len(awarded) >= 9
     missed = sum(abs(item.delivered_mwh - item.awarded_mwh) for item in awarded)
-    assert missed <= 0.05 * sum(abs(item.awarded_mwh) for item in awarded)
+    assert missed <= 0.2 * sum(abs(item.awarded_mwh) for item in awarded)
 
 
 def test_the_fleet_moves_with_the_price(an_hour: list[Decision]) -> None:
@@ -131,6 +132,25 @@ def test_commands_carry_the_epoch_of_their_partitions_owner() -> None:
         commands = member.follow(order, now_us)
         assert commands.size
         assert set(commands["epoch"].tolist()) == {part + 1}
+
+
+def test_a_partition_whose_clock_is_ahead_is_bid_for_too() -> None:
+    """Just before an interval ends it may have begun there: what it offers now is what was next."""
+    plant = Plant()
+    plant.run(0, 15)
+    bid = plant.coordinator.bid
+    assert bid is not None
+    order = decode_order(plant.order or b"")
+    end_us = START_US + 15 * TICK_US
+    for part, member in enumerate(plant.members):
+        member.ingest(plant.meters[part].read(end_us), end_us)
+        plant.reports[part] = member.look(order, end_us)[0]
+    opened, begins = plant.coordinator.open(end_us - 1)
+    ahead = plant.coordinator.decide(opened, list(plant.reports.values()), end_us - 1).bid
+    assert not begins
+    assert ahead is not None
+    assert ahead.interval_us == bid.interval_us == end_us
+    assert sum(ahead.quantity_mw) == pytest.approx(sum(bid.quantity_mw), rel=0.2)
 
 
 def test_bytes_that_are_no_message_are_refused() -> None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from powerflock.autobidder.enrolment import follow
-from powerflock.autobidder.records import IntervalBegan, PlantRow, decoded
+from powerflock.autobidder.records import INTERVAL_BEGAN, PLANT_ROW, IntervalBegan, PlantRow, decoded
 from powerflock.autobidder.recovery import EVENTS_SHOWN
 from powerflock.compose.roles.orders import NewestOrder
 from powerflock.dispatch.allocate import Clearing
@@ -30,7 +30,7 @@ from powerflock.groups.roll import Union
 from powerflock.groups.sums import GroupTable
 from powerflock.log.follower import Follower
 from powerflock.log.port import Log
-from powerflock.market.account import Account, Settlement
+from powerflock.market.account import Account, Settlement, newest_of
 from powerflock.plant.coordinator import aged
 from powerflock.plant.messages import Report, decode_report, supersedes
 from powerflock.plant.model import Award, RingSettings, Turn
@@ -93,9 +93,9 @@ class Followed:
             for report in self._readable(self._newest("reports", part, self._reported_at), decode_report):
                 if supersedes(report, self.reports.get(part)):
                     self.reports[part] = report
-        for event in self._readable(self._events.new(0), lambda payload: decoded(payload, IntervalBegan)):
+        for event in self._readable(self._events.new(0), lambda payload: decoded(payload, INTERVAL_BEGAN)):
             self._take(event)
-        self.rows.extend(self._readable(self._plant.new(0), lambda payload: decoded(payload, PlantRow)))
+        self.rows.extend(self._readable(self._plant.new(0), lambda payload: decoded(payload, PLANT_ROW)))
 
     def follow_sites(self) -> None:
         """Who is enrolled, and what the sites do: `sites` by partition."""
@@ -165,7 +165,7 @@ class Followed:
     def _take(self, event: IntervalBegan) -> None:
         """A market event; of an interval's two the later one has the same award, and what was settled."""
         self.account = event.account
-        self.settled = [*self.settled, *event.settled][-EVENTS_SHOWN:]
+        self.settled = newest_of([*self.settled, *event.settled])[-EVENTS_SHOWN:]
         before = self.awards[:-1] if self.awards and self.awards[-1].interval == event.interval else self.awards
         self.awards = [*before, event][-EVENTS_SHOWN:]
 
