@@ -161,6 +161,22 @@ def test_links_and_namespaces_are_no_remote_reference() -> None:
     assert not remote_references('<svg xmlns="http://www.w3.org/2000/svg">\nconst repository = "https://example.org"')
 
 
+LAZY = re.compile(r"msgspec\.(?:msgpack|json)\.decode\((?:[^()]|\([^()]*\))*\btype=")
+THREADED = ("autobidder", "domain", "log", "plant", "twins")
+
+
+def test_what_partitions_recover_with_in_threads_makes_its_decoders_before_there_are_threads() -> None:
+    """Two threads that let msgspec look at a type for the first time at one moment end the process."""
+    texts = [path for folder in THREADED for path in (ROOT / "src/powerflock" / folder).rglob("*.py")]
+    assert len(texts) > 20
+    assert [name_of(path) for path in texts if LAZY.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_decoder_made_on_the_way_is_noticed() -> None:
+    assert LAZY.search("msgspec.json.decode((metadata or {})[MARK], type=Header)")
+    assert not LAZY.search("msgspec.json.decode(payload)")
+
+
 def test_no_large_file_is_committed() -> None:
     assert [name_of(path) for path in tracked() if path.stat().st_size > FILE_BYTES] == []
 

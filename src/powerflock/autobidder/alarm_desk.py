@@ -31,6 +31,9 @@ class AlarmsChanged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     book: tuple[Alarm, ...]
 
 
+_CHANGED = msgspec.msgpack.Decoder(AlarmsChanged)
+
+
 class AlarmDesk:
     """State of the alarms of one owner; its caller holds the lock."""
 
@@ -81,6 +84,6 @@ class AlarmDesk:
 def newest_book(log: Log) -> AlarmBook:
     """The book as the log has it; empty where nothing was ever wrong."""
     for entry in log.newest(TOPIC, 0):
-        newest = msgspec.msgpack.decode(entry.payload, type=AlarmsChanged)
+        newest = _CHANGED.decode(entry.payload)
         return AlarmBook({alarm.id: alarm for alarm in newest.book})
     return AlarmBook()

@@ -38,6 +38,7 @@ class RegistryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Entry: TypeAlias = RegistryEntry | list[SiteSpec]
+_ENTRY: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 
 
 class Standing(NamedTuple):
@@ -123,7 +124,7 @@ def encode_changes(changes: Sequence[SiteChange]) -> bytes:
 def decode_entry(payload: bytes) -> Entry:
     """An entry of the topic in any format that was ever written; `LogError` for anything else."""
     try:
-        return msgspec.msgpack.decode(payload, type=RegistryEntry | list[SiteSpec])
+        return _ENTRY.decode(payload)
     except msgspec.DecodeError as error:
         msg = f"an entry of the registry topic cannot be read: {error}. It is damaged, or of a newer version."
         raise LogError(msg) from error

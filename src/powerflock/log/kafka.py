@@ -41,6 +41,9 @@ class _ClaimRecord(msgspec.Struct, frozen=True):
     member: str
 
 
+_CLAIM = msgspec.json.Decoder(_ClaimRecord)
+
+
 class KafkaLog:
     """The log on the cluster that `options` name; its topics are made where they are missing.
 
@@ -246,7 +249,7 @@ class KafkaLog:
         """The newest claim of `group`; 0 if there is none."""
         epoch, offset = 0, 0
         while entries := self.read(CLAIMS, 0, offset):
-            records = [(entry.offset, msgspec.json.decode(entry.payload, type=_ClaimRecord)) for entry in entries]
+            records = [(entry.offset, _CLAIM.decode(entry.payload)) for entry in entries]
             epoch = max((place + 1 for place, record in records if record.group == group), default=epoch)
             offset = entries[-1].offset + 1
         return epoch

@@ -18,6 +18,7 @@ from powerflock.log.port import Entry
 COMMITS = "commits"
 PARTITIONS = 16
 """Groups are spread over so many, so that one that pauses in its transaction hides no other's commits."""
+_COMMIT = msgspec.json.Decoder(tuple[str, str, int, int])
 
 
 def place_of(group: str) -> int:
@@ -46,7 +47,7 @@ class Commits:
         with self._lock:
             while entries := self._read(COMMITS, own, self._next[own]):
                 for entry in entries:
-                    whose, what, where, offset = msgspec.json.decode(entry.payload, type=tuple[str, str, int, int])
+                    whose, what, where, offset = _COMMIT.decode(entry.payload)
                     self._known[whose, what, where] = offset
                 self._next[own] = entries[-1].offset + 1
             return self._known.get((group, topic, partition), 0)

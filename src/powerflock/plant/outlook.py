@@ -79,6 +79,9 @@ class _Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price_error: list[float]
 
 
+_LEARNED = msgspec.msgpack.Decoder(_Learned)
+
+
 class _Part:
     """One partition's learned state."""
 
@@ -221,7 +224,7 @@ class BaselineOutlook:
     def load(self, payload: bytes) -> None:
         """See `Outlook`."""
         try:
-            learned = msgspec.msgpack.decode(payload, type=_Learned)
+            learned = _LEARNED.decode(payload)
             self._price.restore(learned.price)
             self._price_error.value = np.array(learned.price_error)
             for part, known in zip(self._parts, learned.parts, strict=True):

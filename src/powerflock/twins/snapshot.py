@@ -40,6 +40,9 @@ class _Header(msgspec.Struct, frozen=True):
     mark: Mark
 
 
+_HEADER = msgspec.json.Decoder(_Header)
+
+
 def dump(shard: Shard, mark: Mark) -> bytes:
     """Two Arrow IPC streams, devices then sites, with the mark and schema version in the first one's metadata."""
     devices = {name: shard.devices[name] for name in DEVICE.names or ()}
@@ -95,7 +98,7 @@ def _stream(sink: pa.BufferOutputStream, columns: dict[str, Records], metadata: 
 
 
 def _header(metadata: dict[bytes, bytes] | None) -> _Header:
-    header = msgspec.json.decode((metadata or {})[_MARK], type=_Header)
+    header = _HEADER.decode((metadata or {})[_MARK])
     if header.schema_version not in _READABLE:
         raise DamagedSnapshot(f"the snapshot has schema version {header.schema_version}; this reads {_READABLE}")
     return header
