@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,30 +67,40 @@ class Cluster:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "--output", "json"))["items"]
         return found
 
+    def make_namespace(self, name: str) -> str:
+        """Make a namespace that admits only restricted pods, and warns of what would make others."""
+        self.kubectl("create", "namespace", name)
+        standard = (f"pod-security.kubernetes.io/{what}=restricted" for what in ("enforce", "warn"))
+        self.kubectl("label", "namespace", name, *standard)
+        return name
+
 
 @contextmanager
-def _process(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` in `folder` until the context ends. NAME.log takes all that it writes; a failure shows the last."""
     name = Path(command[0]).name
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen([str(part) for part in command], cwd=folder, stdout=log, stderr=log)
+        child = subprocess.Popen([str(part) for part in command], cwd=folder, stdout=log, stderr=log)
         try:
-            yield process
+            yield child
+        except AssertionError as failed:
+            failed.add_note(f"{name}: {Path(log.name).read_text(encoding='utf-8', errors='replace')[-3000:]}")
+            raise
         finally:
-            process.terminate()
+            child.terminate()
             try:
-                process.wait(timeout=30)
+                child.wait(timeout=30)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                child.kill()
+                child.wait()
 
 
-def _until(folder: Path, process: subprocess.Popen[bytes], ready: Any, what: str) -> None:
+def until(true: Callable[[], bool], what: str, child: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait for what `true` tells, which a `child` of `process` may have to bring about; its end is a failure then."""
     deadline = time.monotonic() + _PATIENCE_S
-    while not ready():
-        name = Path(str(process.args[0])).name  # type: ignore[index] # we started it with a list
-        log = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3000:]
-        assert process.poll() is None, f"{what} ended: {log}"
-        assert time.monotonic() < deadline, f"{what} is not ready after {_PATIENCE_S:g} s: {log}"
+    while not true():
+        assert child is None or child.poll() is None, f"{what} ended"
+        assert time.monotonic() < deadline, f"{what} is not so after {_PATIENCE_S:g} s"
         time.sleep(0.2)
 
 
@@ -134,13 +144,13 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
     subprocess.run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True)
     with ExitStack() as stack:
-        etcd = stack.enter_context(_process(
+        etcd = stack.enter_context(process(
             folder, BINARIES / "server", f"--data-dir={folder}/etcd", f"--listen-client-urls={url}",
             f"--advertise-client-urls={url}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}", "--unsafe-no-fsync",
         ))  # fmt: skip
-        _until(folder, etcd, lambda: _answers(f"{url}/health"), "etcd")
-        api = stack.enter_context(_process(
+        until(lambda: _answers(f"{url}/health"), "etcd is ready", etcd)
+        api = stack.enter_context(process(
             folder, BINARIES / "kube-apiserver", f"--etcd-servers={url}", "--bind-address=127.0.0.1",
             f"--secure-port={secure}", f"--cert-dir={folder}/certificates", "--service-cluster-ip-range=10.0.0.0/24",
             f"--service-account-key-file={folder}/sa.key", f"--service-account-signing-key-file={folder}/sa.key",
@@ -148,14 +158,14 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             "--authorization-mode=RBAC",
         ))  # fmt: skip
         kubectl = BINARIES / "kubectl"
-        _until(folder, api, lambda: here.run(kubectl, "get", "--raw", "/readyz").returncode == 0, "kube-apiserver")
+        until(lambda: here.run(kubectl, "get", "--raw", "/readyz").returncode == 0, "kube-apiserver is ready", api)
         config = f"--kubeconfig={folder}/kubeconfig"
-        stack.enter_context(_process(
+        stack.enter_context(process(
             folder, BINARIES / "kube-controller-manager", config, f"--service-account-private-key-file={folder}/sa.key",
             "--leader-elect=false", "--bind-address=127.0.0.1", f"--secure-port={free_port()}",
             f"--cert-dir={folder}/certificates",
         ))  # fmt: skip
-        stack.enter_context(_process(
+        stack.enter_context(process(
             folder, BINARIES / "kube-scheduler", config, "--leader-elect=false", "--bind-address=127.0.0.1",
             f"--secure-port={free_port()}", f"--cert-dir={folder}/certificates",
         ))  # fmt: skip
@@ -166,10 +176,12 @@ def cluster(folder: Path) -> Iterator[Cluster]:
                 "pod/fast/pod-ready.yaml", "pod/fast/pod-complete.yaml", "pod/fast/pod-delete.yaml",
             )
         ]  # fmt: skip
-        stack.enter_context(_process(
+        stack.enter_context(process(
             folder, BINARIES / "kwok", config, "--manage-all-nodes=true", "--node-lease-duration-seconds=40",
             *(f"--config={stage}" for stage in stages),
         ))  # fmt: skip
+        here.kubectl("create", "--filename", BINARIES / "crds")
         here.kubectl("apply", "--filename", "-", stdin="\n---\n".join(json.dumps(_node(name)) for name in NODES))
         here.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=120s")
+        here.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=120s")
         yield here

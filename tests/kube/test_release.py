@@ -6,55 +6,49 @@ budgets, rollouts and hooks. Containers never run, so nothing here says that a r
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.data import ROOT
 from tests.deploy.chart import ROLES, VALUES
 from tests.deploy.tools import CHART
-from tests.kube.cluster import BINARIES, NODES, Cluster, cluster
+from tests.kube.cluster import BINARIES, NODES, Cluster, process, until
 
 pytestmark = pytest.mark.kube
 PODS = {"gateway": 2, "twins": 2, "autobidder": 2, "historian": 2, "api": 2}
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if not (BINARIES / "kube-apiserver").is_file() or not (ROOT / ".tools" / "bin" / "helm").is_file():
-        reason = "there is no control plane to run: `scripts/tools.sh helm kube` builds it, where there is Go"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with cluster(tmp_path_factory.mktemp("cluster")) as here:
-        yield here
-
-
 class Release:
     """One release in a namespace of its own, which admits only restricted pods."""
 
-    def __init__(self, here: Cluster, namespace: str) -> None:
-        self.cluster, self.namespace = here, namespace
-        here.kubectl("create", "namespace", namespace)
-        here.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-        self.helm("install", CHART, "--values", VALUES["minimal"], "--wait", "--timeout", "5m")
+    def __init__(self, here: Cluster, namespace: str, *options: str | Path) -> None:
+        self.cluster, self.namespace = here, here.make_namespace(namespace)
+        self.options = options or ("--values", VALUES["minimal"])
+        self.helm("install", CHART, *self.options, "--wait", "--timeout", "5m")
 
     def helm(self, verb: str, *arguments: str | Path) -> str:
         return self.cluster.helm(verb, "plant", *arguments, "--namespace", self.namespace)
 
+    def kubectl(self, *arguments: str) -> str:
+        return self.cluster.kubectl(*arguments, "--namespace", self.namespace)
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        return self.cluster.items(*arguments, "--namespace", self.namespace)
+
     def upgrade(self, *sets: str) -> None:
         options = [part for each in sets for part in ("--set", each)]
-        self.helm("upgrade", CHART, "--values", VALUES["minimal"], *options, "--wait", "--timeout", "5m")
+        self.helm("upgrade", CHART, *self.options, *options, "--wait", "--timeout", "5m")
 
     def pods(self, role: str) -> dict[str, str]:
         """Node of each pod of `role` that is ready, by the pod's uid."""
         selector = f"app.kubernetes.io/component={role},app.kubernetes.io/instance=plant"
         return {
             pod["metadata"]["uid"]: pod["spec"]["nodeName"]
-            for pod in self.cluster.items("pods", "--namespace", self.namespace, "--selector", selector)
+            for pod in self.items("pods", "--selector", selector)
             if "deletionTimestamp" not in pod["metadata"]
             and any(
                 each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", [])
@@ -65,18 +59,64 @@ class Release:
         return {role: len(self.pods(role)) for role in ROLES}
 
 
+CHANGE = (
+    "{.type},{.object.metadata.uid},{.object.metadata.labels.app\\.kubernetes\\.io/component},"
+    '{.object.metadata.deletionTimestamp},{.object.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
+)
+
+
+def ready_pods(changes: str) -> Iterator[dict[str, str]]:
+    """Role of each ready pod by its uid, after each of kubectl's lines in the form of `CHANGE`."""
+    ready: dict[str, str] = {}
+    for line in changes.splitlines(keepends=True):
+        if line.endswith("\n"):
+            change, uid, role, ending, state = line.strip().split(",")
+            ready = {known: its for known, its in ready.items() if known != uid}
+            if change != "DELETED" and not ending and state == "True":
+                ready[uid] = role
+            yield ready
+
+
+@contextmanager
+def watched(release: Release) -> Iterator[list[Counter[str]]]:
+    """How many pods of each role were ready after each change of one, filled in at the context's end."""
+    folder, roles = release.cluster.folder, f"app.kubernetes.io/component in ({','.join(ROLES)})"
+    history: list[Counter[str]] = []
+
+    def so_far() -> list[dict[str, str]]:
+        return list(ready_pods((folder / "kubectl.log").read_text()))
+
+    def uids() -> set[str]:
+        return {uid for role in ROLES for uid in release.pods(role)}
+
+    with process(
+        folder, BINARIES / "kubectl", "get", "pods", f"--kubeconfig={folder}/kubeconfig", "--watch",
+        "--output-watch-events", f"--output=jsonpath={CHANGE}", f"--selector={roles}", "--namespace", release.namespace,
+    ) as watch:  # fmt: skip
+        first = len(uids())
+        until(lambda: len(so_far()) >= first, "every pod is watched", watch)
+        yield history
+        last = uids()
+        until(lambda: set(so_far()[-1]) == last, "the last change is seen", watch)
+    history += [Counter(ready.values()) for ready in so_far()[first - 1 :]]
+
+
 @pytest.fixture
-def release(running: Cluster, request: pytest.FixtureRequest) -> Iterator[Release]:
-    namespace = request.node.name.replace("_", "-").removeprefix("test-")[:40].rstrip("-")
-    yield Release(running, namespace)
+def namespace(running: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = request.node.name.replace("_", "-").removeprefix("test-")[:40].rstrip("-")
+    yield name
     running.kubectl("uncordon", *NODES)
-    running.kubectl("delete", "namespace", namespace, "--wait=false")
+    running.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def release(running: Cluster, namespace: str) -> Release:
+    return Release(running, namespace)
 
 
 def test_an_install_ends_when_every_pod_is_ready(release: Release) -> None:
     assert release.counts() == PODS
-    jobs = release.cluster.items("jobs", "--namespace", release.namespace)
-    assert jobs == [], "the migration ran and was tidied away"
+    assert release.items("jobs") == [], "the migration ran and was tidied away"
     for role in ROLES:
         assert len(set(release.pods(role).values())) == 2, f"both pods of {role} on one node"
 
@@ -90,23 +130,52 @@ def test_an_upgrade_replaces_only_what_changed_and_a_rollback_brings_it_back(rel
     assert {role for role in ROLES if before[role] != after[role]} == {"gateway"}
 
     def settings() -> str:
-        return release.cluster.kubectl(
-            "get", "configmap", "plant-powerflock-gateway", "--namespace", release.namespace, "--output", "yaml"
-        )
+        return release.kubectl("get", "configmap", "plant-powerflock-gateway", "--output", "yaml")
 
     assert "batch_ms = 20" in settings()
     release.helm("rollback", "1", "--wait", "--timeout", "5m")
     assert "batch_ms" not in settings()
     assert release.counts() == PODS
+    assert after["gateway"].isdisjoint(release.pods("gateway"))
 
 
-def test_more_twins_are_placed_on_other_nodes_and_zones(release: Release) -> None:
-    release.upgrade("twins.replicas=6", "topologySpread.nodes=DoNotSchedule", "topologySpread.zones=DoNotSchedule")
+def test_an_upgrade_of_every_role_never_takes_more_pods_than_one(release: Release) -> None:
+    before = {role: set(release.pods(role)) for role in ROLES}
+    with watched(release) as history:
+        release.upgrade("settings.plant.region=SA1")
+    for role in ROLES:
+        assert before[role].isdisjoint(release.pods(role))
+        ready = {counts[role] for counts in history}
+        assert ready == ({1, 2} if role in {"gateway", "twins"} else {2, 3}), role
+
+
+def test_twins_grow_to_one_for_each_partition_spread_over_nodes_and_zones_and_shrink_to_one(release: Release) -> None:
+    spread = ("topologySpread.nodes=DoNotSchedule", "topologySpread.zones=DoNotSchedule", "plant.partitions=12")
+    release.upgrade("twins.replicas=12", *spread)
     nodes = release.pods("twins").values()
-    assert len(nodes) == 6
-    assert Counter(node[-2] for node in nodes) == {"a": 2, "b": 2, "c": 2}
-    release.upgrade("twins.replicas=1")
+    assert Counter(nodes) == dict.fromkeys(NODES, 2)
+    assert Counter(node[-2] for node in nodes) == {"a": 4, "b": 4, "c": 4}
+    before = {role: set(release.pods(role)) for role in ROLES}
+    with pytest.raises(AssertionError, match=r"twins\.replicas is 13, more than plant\.partitions, 12"):
+        release.upgrade("twins.replicas=13", *spread)
+    assert {role: set(release.pods(role)) for role in ROLES} == before, "what was refused changed nothing"
+    release.upgrade("twins.replicas=1", *spread)
     assert release.counts() == PODS | {"twins": 1}
+
+
+def test_what_scalers_decided_outlives_an_upgrade(running: Cluster, namespace: str) -> None:
+    """No metrics are served here, so autoscalers only lift their roles to the floor; the test plays KEDA."""
+    own = ("strimzi.enabled=false", "cloudnativepg.enabled=false", "kafka.bootstrapServers=kafka:9093")
+    options = [part for each in own for part in ("--set", each)]
+    release = Release(running, namespace, "--values", VALUES["everything"], *options)
+    assert len(release.items("scaledobjects.keda.sh")) == 1
+    for floor in ("statefulset/plant-powerflock-gateway", "deployment/plant-powerflock-api"):
+        release.kubectl("wait", floor, "--for=jsonpath={.status.readyReplicas}=2", "--timeout=120s")
+    twins = "statefulset/plant-powerflock-twins"
+    release.kubectl("scale", twins, "--replicas=12")
+    release.kubectl("rollout", "status", twins, "--timeout=120s")
+    release.upgrade("twins.settings.plant.region=SA1")
+    assert release.counts() == PODS | {"twins": 12}
 
 
 def test_a_drain_never_takes_the_second_pod_of_a_role_before_the_first_is_back(release: Release) -> None:
@@ -129,16 +198,16 @@ def test_a_drain_never_takes_the_second_pod_of_a_role_before_the_first_is_back(r
     here.kubectl("uncordon", *others)
     code, said = drain(left, "120s")
     assert code == 0, said
-    here.kubectl("wait", "pods", "--all", "--for=condition=Ready", "--namespace", release.namespace, "--timeout=120s")
-    assert release.counts() == PODS
+    until(lambda: release.counts() == PODS, "every pod that was drained is back")
     assert left not in {node for role in ROLES for node in release.pods(role).values()}
 
 
-def test_values_that_do_not_fit_leave_the_running_release_alone(release: Release) -> None:
-    before = {role: set(release.pods(role)) for role in ROLES}
-    with pytest.raises(AssertionError, match=r"twins\.replicas is 65, more than plant\.partitions, 64"):
-        release.upgrade("twins.replicas=65")
-    assert {role: set(release.pods(role)) for role in ROLES} == before
+def test_values_of_the_wrong_kind_leave_the_running_release_alone(release: Release) -> None:
+    before = release.items("all,configmaps,networkpolicies,poddisruptionbudgets")
+    for wrong, said in (("twins.replica=3", "'replica' not allowed"), ("twins.replicas=many", "want integer")):
+        with pytest.raises(AssertionError, match=said):
+            release.upgrade(wrong)
+    assert release.items("all,configmaps,networkpolicies,poddisruptionbudgets") == before
 
 
 def test_an_uninstall_leaves_nothing_behind(release: Release) -> None:
@@ -146,6 +215,8 @@ def test_an_uninstall_leaves_nothing_behind(release: Release) -> None:
     kinds = (
         "pods,deployments,statefulsets,services,configmaps,jobs,poddisruptionbudgets,networkpolicies,serviceaccounts"
     )
-    left = release.cluster.items(kinds, "--namespace", release.namespace)
-    names = {(each["kind"], each["metadata"]["name"]) for each in left}
-    assert names == {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+    own = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+    until(
+        lambda: {(each["kind"], each["metadata"]["name"]) for each in release.items(kinds)} == own,
+        "the namespace is as empty as before",
+    )
