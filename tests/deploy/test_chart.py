@@ -238,6 +238,14 @@ def test_with_strimzi_every_client_shows_a_certificate() -> None:
     assert named(manifests, "KafkaTopic", "plant-powerflock-telemetry")["spec"]["partitions"] == 12
 
 
+def test_kafkas_version_is_strimzis_own_choice_unless_one_is_named() -> None:
+    def kafka(*sets: str) -> Any:
+        return named(render("everything", *sets), "Kafka", "plant-powerflock")["spec"]["kafka"]
+
+    assert "version" not in kafka()
+    assert kafka("strimzi.version=4.1.0")["version"] == "4.1.0"
+
+
 def test_what_strimzi_is_asked_for_is_safe_by_powerflocks_own_judgement() -> None:
     from powerflock.compose.logs import BY_PARTITION
     from powerflock.log.kafka_topics import unsafe_broker, unsafe_topic

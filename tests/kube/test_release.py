@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_an_install_ends_when_every_pod_is_ready(release: Release) -> None:
         assert len(set(release.pods(role).values())) == 2, f"both pods of {role} on one node"
 
 
+def test_devices_and_people_find_every_pod_behind_the_two_doors(release: Release) -> None:
+    def leads_to_two(service: str) -> bool:
+        slices = release.items("endpointslices", "--selector", f"kubernetes.io/service-name=plant-powerflock-{service}")
+        endpoints = [each for found in slices for each in found["endpoints"] or []]
+        return [each["conditions"]["ready"] for each in endpoints] == [True, True]
+
+    for service in ("gateway", "api", "gateway-pods", "twins-pods"):
+        until(partial(leads_to_two, service), f"{service} leads to both pods")
+    gateways = release.items("pods", "--selector", "app.kubernetes.io/component=gateway")
+    numbers = {
+        each["metadata"]["name"]: each["metadata"]["labels"]["apps.kubernetes.io/pod-index"] for each in gateways
+    }
+    assert numbers == {"plant-powerflock-gateway-0": "0", "plant-powerflock-gateway-1": "1"}
+
+
 def test_an_upgrade_replaces_only_what_changed_and_a_rollback_brings_it_back(release: Release) -> None:
     before = {role: set(release.pods(role)) for role in ROLES}
     release.upgrade("gateway.settings.gateway.batch_ms=20")
@@ -200,6 +216,16 @@ def test_a_drain_never_takes_the_second_pod_of_a_role_before_the_first_is_back(r
     assert code == 0, said
     until(lambda: release.counts() == PODS, "every pod that was drained is back")
     assert left not in {node for role in ROLES for node in release.pods(role).values()}
+
+
+def test_roles_stay_as_they_are_when_the_schema_could_not_be_migrated(release: Release) -> None:
+    before = {role: set(release.pods(role)) for role in ROLES}
+    with pytest.raises(AssertionError, match="pre-upgrade hooks failed"):
+        release.upgrade("nodeSelector.room=none", "registry.migrate.activeDeadlineSeconds=30")
+    assert {role: set(release.pods(role)) for role in ROLES} == before
+    release.upgrade("settings.plant.region=SA1")
+    assert release.counts() == PODS
+    assert all(before[role].isdisjoint(release.pods(role)) for role in ROLES)
 
 
 def test_values_of_the_wrong_kind_leave_the_running_release_alone(release: Release) -> None:
