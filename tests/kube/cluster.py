@@ -25,6 +25,8 @@ BINARIES = ROOT / ".tools" / "kube"
 TOKEN = "loopback-only"
 ZONES = ("a", "b", "c")
 NODES = tuple(f"node-{zone}{number}" for zone in ZONES for number in (1, 2))
+CONTROL = "control-a1"
+"""A node that takes no ordinary pod, as clusters have; it must not count where pods are spread over nodes."""
 _PATIENCE_S = 120.0
 
 
@@ -128,9 +130,11 @@ def _node(name: str) -> dict[str, Any]:
         "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "topology.kubernetes.io/zone": name[-2],
         "type": "kwok",
     }  # fmt: skip
+    taints = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
     room = {"cpu": "16", "memory": "64Gi", "pods": "110"}
     return {
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
+        "spec": {"taints": taints if name == CONTROL else []},
         "status": {"allocatable": room, "capacity": room},
     }  # fmt: skip
 
@@ -181,7 +185,9 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             *(f"--config={stage}" for stage in stages),
         ))  # fmt: skip
         here.kubectl("create", "--filename", BINARIES / "crds")
-        here.kubectl("apply", "--filename", "-", stdin="\n---\n".join(json.dumps(_node(name)) for name in NODES))
+        here.kubectl(
+            "apply", "--filename", "-", stdin="\n---\n".join(json.dumps(_node(name)) for name in (CONTROL, *NODES))
+        )
         here.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=120s")
         here.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=120s")
         yield here

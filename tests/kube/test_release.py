@@ -6,6 +6,7 @@ budgets, rollouts and hooks. Containers never run, so nothing here says that a r
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,6 +193,31 @@ def test_what_scalers_decided_outlives_an_upgrade(running: Cluster, namespace: s
     release.kubectl("rollout", "status", twins, "--timeout=120s")
     release.upgrade("twins.settings.plant.region=SA1")
     assert release.counts() == PODS | {"twins": 12}
+
+
+def test_a_scaler_is_turned_on_and_off_without_stopping_a_pod(release: Release) -> None:
+    scaler = "twins.lagScaling.enabled=true"
+    release.upgrade("twins.replicas=6")
+    with watched(release) as history:
+        with pytest.raises(
+            AssertionError, match="plant-powerflock-twins has 6 pods, and this release named that number"
+        ):
+            release.upgrade("twins.replicas=6", scaler)
+        number = {
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "plant-powerflock-twins"},
+            "spec": {"replicas": 6},
+        }  # fmt: skip
+        handed_over = ("apply", "--server-side", "--field-manager=scaler", "--namespace", release.namespace)
+        release.cluster.kubectl(*handed_over, "--filename=-", stdin=json.dumps(number))
+        release.upgrade(scaler)
+        release.upgrade(scaler, "api.settings.plant.region=SA1")
+        release.kubectl("scale", "statefulset/plant-powerflock-twins", "--replicas=7")
+        until(lambda: len(release.pods("twins")) == 7, "the scaler has its seventh pod")
+        with pytest.raises(AssertionError, match="conflict"):
+            release.upgrade("twins.replicas=2")
+        release.upgrade("twins.replicas=7")
+    assert {counts["twins"] for counts in history} == {6, 7}
+    assert release.items("scaledobjects.keda.sh") == []
 
 
 def test_a_drain_never_takes_the_second_pod_of_a_role_before_the_first_is_back(release: Release) -> None:

@@ -251,6 +251,20 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* A scaler's role names no number of pods. Where this very release named it last, all pods but one would stop: refused.
+Takes `kind`, too. Renders nothing. */}}
+{{- define "powerflock.handed-over" -}}
+{{- $name := include "powerflock.role.name" . -}}
+{{- $live := lookup "apps/v1" .kind .root.Release.Namespace $name -}}
+{{- $owners := list -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- if hasKey (dig "fieldsV1" "f:spec" dict .) "f:replicas" }}{{ $owners = append $owners .manager }}{{ end -}}
+{{- end -}}
+{{- if and (eq (join "," $owners) "helm") (gt (int $live.spec.replicas) 1) -}}
+{{- fail (printf "%s has %d pods, and this release named that number: with a scaler all but one would stop. Hand the number over first; docs/kubernetes.md says how" $name (int $live.spec.replicas)) -}}
+{{- end -}}
+{{- end }}
+
 {{/* The pod of a role. `revision` is the label by which its controller tells old pods from new ones. */}}
 {{- define "powerflock.pod" -}}
 {{- $values := .root.Values -}}
@@ -271,16 +285,19 @@ spec:
   securityContext: {{- include "powerflock.pod-security" .root | nindent 4 }}
   {{- include "powerflock.pull" .root | nindent 2 }}
   {{- include "powerflock.placement" .root | nindent 2 }}
+  # Honor: a node that takes none of these pods, cordoned or tainted, does not count as an empty one that all wait for.
   topologySpreadConstraints:
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
       whenUnsatisfiable: {{ $values.topologySpread.nodes }}
+      nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels: {{- include "powerflock.role.selector" . | nindent 10 }}
       matchLabelKeys: [{{ .revision }}]
     - maxSkew: 1
       topologyKey: topology.kubernetes.io/zone
       whenUnsatisfiable: {{ $values.topologySpread.zones }}
+      nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels: {{- include "powerflock.role.selector" . | nindent 10 }}
       matchLabelKeys: [{{ .revision }}]
