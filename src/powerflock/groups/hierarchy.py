@@ -35,12 +35,33 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """A partition's sites cell by cell, leaf after leaf; a cell's C sites go to the same leaf and parts, `rows` (C, 4).
+
+    Cell c has the sites `sites[start[c] : start[c + 1]]`, ascending.
+    """
+
+    sites: I32
+    start: I64
+    rows: I32
+
+    @staticmethod
+    def of(rows: I32, cell: I32) -> Cells:
+        """The cells with such `rows` (C, 4) that the sites with these `cell` (S,) are in."""
+        order = np.argsort(rows[:, 0], kind="stable")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(order.size)
+        start = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=order.size)[order])))
+        return Cells(np.argsort(rank[cell], kind="stable").astype(np.int32), start, rows[order])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Hierarchy:
     """G groups by id: `names`, `parent` (G,), `level` (G,), `depth` (G,) below the portfolio.
 
     For each partition `feeder_of_site` (S,) are group ids, and `rows_of_site` (S, 4) say where a site's numbers go: its
-    leaf, and its parts of what may fail (see `failures`). The groups that hold leaf l are
-    `leaf_groups[leaf_start[l] : leaf_start[l + 1]]`.
+    leaf, and its parts of what may fail (see `failures`); `cells` has the same sites in that order. The groups that
+    hold leaf l are `leaf_groups[leaf_start[l] : leaf_start[l + 1]]`.
     """
 
     names: tuple[str, ...]
@@ -49,6 +70,7 @@ class Hierarchy:
     depth: U8
     feeder_of_site: tuple[I32, ...]
     rows_of_site: tuple[I32, ...]
+    cells: tuple[Cells, ...]
     leaf_start: I64
     leaf_groups: I32
     failures: Failures
@@ -119,6 +141,7 @@ class _Growing:
             depth=np.array(self._depth, np.uint8),
             feeder_of_site=tuple(feeder[leaf[place]] for place in of_site),
             rows_of_site=tuple(np.ascontiguousarray(rows[place]) for place in of_site),
+            cells=tuple(Cells.of(rows[own], table.place) for own, table in zip(places, tables, strict=True)),
             leaf_start=start,
             leaf_groups=groups,
             failures=failures,

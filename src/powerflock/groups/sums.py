@@ -207,6 +207,8 @@ def _accumulate(
 def roll_up(start: I64, above: I32, low: F64, high: F64) -> None:
     """Add every row i of `low` (N, columns) to the rows `above[start[i] : start[i + 1]]` of `high`."""
     for row in range(low.shape[0]):
+        own = low[row]
         for at in range(start[row], start[row + 1]):
-            for column in range(low.shape[1]):
-                high[above[at], column] += low[row, column]
+            total = high[above[at]]
+            for column in range(own.size):
+                total[column] += own[column]

@@ -80,7 +80,7 @@ def test_what_is_in_reach_can_be_delivered_while_any_single_class_holds_its_last
             for lost in cases(sites, rows)
         ]
         expected = [max(low for low, _ in ends), min(high for _, high in ends)] if ends else [-np.inf, np.inf]
-        np.testing.assert_allclose([least[group], most[group]], expected, atol=1e-4)
+        np.testing.assert_allclose([least[group], most[group]], expected, atol=1e-9)
 
 
 @given(st.lists(a_site, min_size=1, max_size=9))
@@ -90,9 +90,9 @@ def test_the_firm_curve_is_met_in_every_single_failure_and_by_no_more_than_neede
     for group in range(tree.groups):
         rows = [row for row, leaf in enumerate(tree.rows_of_site[0][:, 0]) if group in held_by(tree, int(leaf))]
         outcomes = np.array([failed(sites, rows, lost, curves) for lost in [set[int](), *cases(sites, rows)]])
-        np.testing.assert_allclose(firm[group, ZERO:], outcomes[:, ZERO:].max(axis=0), atol=1e-5)
-        np.testing.assert_allclose(firm[group, : ZERO + 1], outcomes[:, : ZERO + 1].min(axis=0), atol=1e-5)
-        assert (np.diff(firm[group]) <= 1e-5).all(), "an offer curve like any other"
+        np.testing.assert_allclose(firm[group, ZERO:], outcomes[:, ZERO:].max(axis=0), atol=1e-9)
+        np.testing.assert_allclose(firm[group, : ZERO + 1], outcomes[:, : ZERO + 1].min(axis=0), atol=1e-9)
+        assert (np.diff(firm[group]) <= 1e-9).all(), "an offer curve like any other"
 
 
 def held_by(tree: Hierarchy, leaf: int) -> set[int]:
@@ -107,7 +107,7 @@ def test_the_partitions_curves_add_up_before_the_worst_case_is_taken(sites: list
     whole_tree, whole, _ = table_for(sites)
     firm, expected = firm_curves(tree.failures.pairs, parts, ZERO), firm_curves(whole_tree.failures.pairs, whole, ZERO)
     order = [whole_tree.id_of[name] for name in tree.names]
-    np.testing.assert_allclose(firm, expected[order], atol=1e-5)
+    np.testing.assert_allclose(firm, expected[order], atol=1e-9)
 
 
 def test_capacity_that_is_left_names_the_failure_that_costs_most() -> None:

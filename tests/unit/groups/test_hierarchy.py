@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 
 from powerflock.domain.registry import Registry, SiteTable
 from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy, Level
@@ -72,3 +73,14 @@ def test_a_site_that_moves_is_counted_where_it_is_now() -> None:
 def test_a_feeder_named_like_an_area_is_a_group_of_its_own() -> None:
     tree = Hierarchy.of([table_of([msgspec.structs.replace(home("a"), path=("f1",)), home("b")])])
     assert len(set(tree.feeder_of_site[0].tolist())) == 2
+
+
+def test_cells_have_every_site_once_with_the_sites_that_share_its_sums_leaf_by_leaf() -> None:
+    sites = [home(f"s{i}", feeder=f"f{i % 3}") for i in range(8)]
+    far = [msgspec.structs.replace(site, gateway=f"g{i % 2}") for i, site in enumerate(sites)]
+    for tree in (Hierarchy.of([table_of(sites), table_of(far)]), Hierarchy.of([table_of(far), SiteTable.empty()])):
+        for cells, rows in zip(tree.cells, tree.rows_of_site, strict=True):
+            assert sorted(cells.sites.tolist()) == list(range(rows.shape[0]))
+            lengths = np.diff(cells.start)
+            np.testing.assert_array_equal(rows[cells.sites], np.repeat(cells.rows, lengths, axis=0))
+            assert (np.diff(cells.rows[:, 0]) >= 0).all()
