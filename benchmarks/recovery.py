@@ -2,7 +2,8 @@
 
 Each device reports every ten seconds, in batches of 10,000, into a SQLite log; the snapshot is where the last minute
 begins. The state hash after it must be that of the shard that never stopped. Held against replaying the whole log, as
-without a snapshot. A second row has the pause that a snapshot costs the turn, against writing it within the turn.
+without a snapshot. Given by the clock on the wall, with the disk and whatever else the machine does, and in seconds of
+the one core that it takes. A last row has the pause that a snapshot costs the turn, against writing it within the turn.
 """
 
 from __future__ import annotations
@@ -56,13 +57,16 @@ def _rows(folder: Path, before: int, since: int, runs: int) -> list[Row]:
     within_s = median_s(lambda: snapshots.write(blobs, 0, mark.epoch, mark.offset, dump(live, mark)), runs)
     readings = report(log, live, range(before, before + since))
     expected = state_hash(live)
-    ours_s, whole_s = (_recovered_s(log, blobs, table, expected, start) for start in ("snapshot", "beginning"))
+    (ours_s, core_s), (_, whole_s) = (
+        _recovered_s(log, blobs, table, expected, start) for start in ("snapshot", "beginning")
+    )
     log.close()
     metric = f"recovery of {table.devices:,} devices, a snapshot and {readings:,} readings since"
     whole = f"the log's {readings * (before + since) // since:,} readings without a snapshot"
     return [
-        less_is_better(metric, ours_s, "s", "the limit", LIMIT_S),
-        less_is_better(metric, ours_s, "s", whole, whole_s),
+        less_is_better(f"{metric}, by the clock", ours_s, "s", "the limit", LIMIT_S),
+        less_is_better(f"{metric}, of a core", core_s, "s", "the limit", LIMIT_S),
+        less_is_better(f"{metric}, of a core", core_s, "s", whole, whole_s),
         less_is_better(
             f"a snapshot's pause of the turn, {table.devices:,} devices: the copy", beside_s * 1e3, "ms",
             "dumping it, and writing it to disk", within_s * 1e3,
@@ -87,9 +91,11 @@ def batches(rows: Records) -> list[Records]:
     return [rows[start : start + BATCH_ROWS] for start in range(0, rows.size, BATCH_ROWS)]
 
 
-def _recovered_s(log: SqliteLog, blobs: FolderBlobs, table: SiteTable, expected: str, start: str) -> float:
-    """Seconds from nothing in memory to the last entry applied; the hash is compared outside of them."""
-    began = time.perf_counter()
+def _recovered_s(
+    log: SqliteLog, blobs: FolderBlobs, table: SiteTable, expected: str, start: str
+) -> tuple[float, float]:  # fmt: skip
+    """Seconds by the clock and of the core, from nothing in memory to the last entry applied and without the hash."""
+    began, core_began = time.perf_counter(), time.process_time()
     shard, offset = Shard.of(table), 0
     if start == "snapshot":
         found = snapshots.newest_good(blobs, 0, lambda payload: load(payload, table)).state
@@ -100,7 +106,7 @@ def _recovered_s(log: SqliteLog, blobs: FolderBlobs, table: SiteTable, expected:
             batch = decode(entry.payload, TELEMETRY)
             step(shard, batch, int(batch["time_us"].max()))
         offset = entries[-1].offset + 1
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began, time.process_time() - core_began
     if state_hash(shard) != expected:
         raise RuntimeError(f"recovered from the {start}, the shard is not what it was")
     return seconds

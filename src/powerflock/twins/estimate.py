@@ -87,11 +87,13 @@ class SiteColumns:
     common_ratio: float
 
 
-_COLUMNS = 17
+_COLUMNS = 14
 (
     _METER, _BATTERY, _SOLAR, _LOAD, _NET, _STORED, _FULL, _CHARGE, _DISCHARGE, _REGISTER, _AGE, _METER_STD,
-    _BATTERY_STD, _REGISTER_STD, _STOPPED_KW, _STOPPED_KWH, _BATTERY_AGE,
+    _BATTERY_STD, _REGISTER_STD,
 ) = range(_COLUMNS)  # fmt: skip
+_METER_AGE, _BATTERY_AGE = _METER_STD, _BATTERY_STD
+"""What these columns hold until the uncertainties follow from it."""
 _KIND_BATTERY, _KIND_SOLAR, _KIND_METER = int(DeviceKind.BATTERY), int(DeviceKind.SOLAR), int(DeviceKind.METER)
 _FRESH, _STALE, _SILENT = int(Freshness.FRESH), int(Freshness.STALE), int(Freshness.SILENT)
 _DOWN = int(Link.DOWN)
@@ -176,9 +178,9 @@ def _read_devices(
         if kind == _KIND_SOLAR:
             columns[_SOLAR, site] += power
         elif kind == _KIND_METER:
-            columns[_METER, site] = power
-            columns[_REGISTER, site] = device.energy_kwh + power * age / MICROS_PER_HOUR
-            columns[_METER_STD, site] = age
+            columns[_METER, site] += power
+            columns[_REGISTER, site] += device.energy_kwh + power * age / MICROS_PER_HOUR
+            columns[_METER_AGE, site] = age
         else:
             full = np.float64(plate_kwh[number] if np.isnan(device.capacity_kwh) else device.capacity_kwh)
             empty = reserve_kwh[site] * plate_kwh[number] / capacity_kwh[site]
@@ -199,8 +201,8 @@ def _read_devices(
             if stopped:  # if the meter was read while the battery still ran, its power has to come off the meter
                 metered_h = float(now_us - devices[meter_device[site]].time_us) / MICROS_PER_HOUR
                 if hours - until < metered_h:
-                    columns[_STOPPED_KW, site] += power
-                    columns[_STOPPED_KWH, site] += power * (hours - until)
+                    columns[_METER, site] -= power
+                    columns[_REGISTER, site] -= power * (hours - until)
 
 
 @kernel
@@ -210,12 +212,9 @@ def _finish(
     """What follows from the sums: loads, uncertainties, and whom a command can reach."""
     meter_wander_kw, battery_wander_kw, relax_h = wander
     for site in range(freshness.size):
-        meter = columns[_METER, site] - columns[_STOPPED_KW, site]
-        columns[_METER, site] = meter
-        columns[_REGISTER, site] -= columns[_STOPPED_KWH, site]
-        columns[_NET, site] = meter - columns[_BATTERY, site]
+        columns[_NET, site] = columns[_METER, site] - columns[_BATTERY, site]
         columns[_LOAD, site] = columns[_NET, site] - columns[_SOLAR, site]
-        overdue_h = np.maximum(columns[_METER_STD, site] - report_period_us, 0.0) / MICROS_PER_HOUR
+        overdue_h = np.maximum(columns[_METER_AGE, site] - report_period_us, 0.0) / MICROS_PER_HOUR
         columns[_METER_STD, site] = wandered_std(meter_wander_kw, relax_h, overdue_h)
         columns[_REGISTER_STD, site] = integrated_std(meter_wander_kw, relax_h, overdue_h)
         overdue_h = np.maximum(columns[_BATTERY_AGE, site] - report_period_us, 0.0) / MICROS_PER_HOUR
