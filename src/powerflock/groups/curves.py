@@ -19,7 +19,7 @@ from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import roll_up, rows_of
 
 _AHEAD, _LINE = 8, LINE_BYTES // 8
-"""How many sites ahead a curve is fetched: a million curves of sites in any order then take 74 ms instead of 133."""
+"""How many sites ahead a curve is fetched: a million curves of sites in any order then take 66 ms instead of 127."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
