@@ -74,25 +74,22 @@ def _accumulate(sites: I32, start: I64, rows: I32, offers_kw: F64, leaves: F64, 
     for cell in range(rows.shape[0]):
         total[:] = 0.0
         for at in range(start[cell], start[cell + 1]):
-            soon = sites[min(at + _AHEAD, last)]
+            site, soon = sites[at], sites[min(at + _AHEAD, last)]
             for k in range(0, prices, _LINE):
                 prefetch(offers_kw, soon, k)
-            curve = offers_kw[sites[at]]
             for k in range(prices):
-                total[k] += curve[k]
-        own = sites[start[cell] : start[cell + 1]]
-        known = own.size
+                total[k] += offers_kw[site, k]
+        known = start[cell + 1] - start[cell]
+        leaf, first, second, third = rows[cell, 0], rows[cell, 1], rows[cell, 2], rows[cell, 3]
+        leaves[leaf, prices] += known
         if _is_unknown(total):
-            known = _sum_known(own, offers_kw, total)
-        leaf, first = leaves[rows[cell, 0]], parts[rows[cell, 1]]
-        second, third = parts[rows[cell, 2]], parts[rows[cell, 3]]
-        leaf[prices] += own.size
-        leaf[prices + 1] += known
+            known = _sum_known(sites[start[cell] : start[cell + 1]], offers_kw, total)
+        leaves[leaf, prices + 1] += known
         for k in range(prices):
-            leaf[k] += total[k]
-            first[k] += total[k]
-            second[k] += total[k]
-            third[k] += total[k]
+            leaves[leaf, k] += total[k]
+            parts[first, k] += total[k]
+            parts[second, k] += total[k]
+            parts[third, k] += total[k]
 
 
 @kernel

@@ -113,7 +113,7 @@ _COLUMNS = len(_NAMES) - 2
 _ROWS = len(KINDS)
 """A site's rows: its leaf, and a part for each kind but the region, which is the leaf's. Known here, loops unroll."""
 _AHEAD, _LINE = 8, LINE_BYTES // 8
-"""How many sites ahead the rows they go to are fetched: a million sites in any order then take 30 ms instead of 42."""
+"""How many sites ahead the rows they go to are fetched: a million sites in any order then take 24 ms instead of 28."""
 _LASTING_H, _RESERVE_H = LASTING_US / MICROS_PER_HOUR, RESERVE_US / MICROS_PER_HOUR
 
 
@@ -169,46 +169,46 @@ def _accumulate(
     """Add each site to its leaf's row of `leaves`, and its up and down power to its `parts` (L + 1, 2)."""
     common, last = np.sqrt(common_ratio), rows.shape[0] - 1
     for site in range(rows.shape[0]):
-        soon = rows[min(site + _AHEAD, last)]
+        soon = min(site + _AHEAD, last)
         for column in range(0, _COLUMNS, _LINE):
-            prefetch(leaves, soon[0], column)
+            prefetch(leaves, rows[soon, 0], column)
         for kind in range(1, _ROWS):
-            prefetch(parts, soon[kind])
-        own, fresh = leaves[rows[site, 0]], freshness[site]
-        own[_SITES] += 1.0
-        own[_FRESH + fresh] += 1.0
+            prefetch(parts, rows[soon, kind])
+        leaf, fresh = rows[site, 0], freshness[site]
+        leaves[leaf, _SITES] += 1.0
+        leaves[leaf, _FRESH + fresh] += 1.0
         meter = meter_kw[site]
         if not np.isnan(meter):
-            own[_KNOWN] += 1.0
-            own[_POWER] += meter
-            own[_VARIANCE] += (1.0 - common_ratio) * meter_std_kw[site] * meter_std_kw[site]
-            own[_COMMON] += common * meter_std_kw[site]
+            leaves[leaf, _KNOWN] += 1.0
+            leaves[leaf, _POWER] += meter
+            leaves[leaf, _VARIANCE] += (1.0 - common_ratio) * meter_std_kw[site] * meter_std_kw[site]
+            leaves[leaf, _COMMON] += common * meter_std_kw[site]
         if not reachable[site]:
-            own[_UNREACHABLE] += 1.0
+            leaves[leaf, _UNREACHABLE] += 1.0
         if plate_kwh[site] == 0.0:
             continue
-        own[_BATTERIES] += 1.0
+        leaves[leaf, _BATTERIES] += 1.0
         rated_kw = max(plate_charge_kw[site], plate_discharge_kw[site])
-        own[_FRESH_KW + fresh] += rated_kw
+        leaves[leaf, _FRESH_KW + fresh] += rated_kw
         stored = stored_kwh[site]
         if not np.isnan(stored):
-            own[_ENERGY_KNOWN] += 1.0
-            own[_STORED] += stored
-            own[_CAPACITY] += full_kwh[site]
+            leaves[leaf, _ENERGY_KNOWN] += 1.0
+            leaves[leaf, _STORED] += stored
+            leaves[leaf, _CAPACITY] += full_kwh[site]
         if not reachable[site]:
-            own[_UNREACHABLE_KW] += rated_kw
+            leaves[leaf, _UNREACHABLE_KW] += rated_kw
         elif not np.isnan(meter + stored + battery_kw[site]):
             power, above, room = battery_kw[site], stored - reserve_kwh[site], full_kwh[site] - stored
             limit, ratio, edge = discharge_limit_kw[site], discharge_ratio[site], export_limit_kw[site]
             up_kw = move_up(power, meter, above, limit, ratio, edge, _LASTING_H)
-            own[_RAISE] += move_up(power, meter, above, limit, ratio, edge, _RESERVE_H)
-            own[_UP_KWH] += max(above, 0.0) * ratio
+            leaves[leaf, _RAISE] += move_up(power, meter, above, limit, ratio, edge, _RESERVE_H)
+            leaves[leaf, _UP_KWH] += max(above, 0.0) * ratio
             limit, ratio, edge = charge_limit_kw[site], charge_ratio[site], import_limit_kw[site]
             down_kw = move_down(power, meter, room, limit, ratio, edge, _LASTING_H)
-            own[_LOWER] += move_down(power, meter, room, limit, ratio, edge, _RESERVE_H)
-            own[_DOWN_KWH] += max(room, 0.0) / ratio
-            own[_UP] += up_kw
-            own[_DOWN] += down_kw
+            leaves[leaf, _LOWER] += move_down(power, meter, room, limit, ratio, edge, _RESERVE_H)
+            leaves[leaf, _DOWN_KWH] += max(room, 0.0) / ratio
+            leaves[leaf, _UP] += up_kw
+            leaves[leaf, _DOWN] += down_kw
             for kind in range(1, _ROWS):
                 parts[rows[site, kind], 0] += up_kw
                 parts[rows[site, kind], 1] += down_kw
