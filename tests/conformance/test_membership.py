@@ -68,6 +68,7 @@ def test_one_member_owns_everything_and_others_learn_its_address(groups: Groups)
     member = groups.join("twins", "telemetry", "twins-0", "10.0.0.7:9000", heard)
     until("the first assignment", lambda: member.owned() == EVERY, 30)
     assert heard.all_of("assigned") == sorted(EVERY)
+    assert member.joined()
     until("the address", lambda: groups.owners("twins", "telemetry") == dict.fromkeys(EVERY, "10.0.0.7:9000"), 30)
     assert groups.owners("history", "telemetry") == {}
     member.close()
@@ -109,6 +110,16 @@ def test_members_of_a_cluster_share_and_take_over(tmp_path: Path, kafka_servers:
     until("the takeover", lambda: second.owned() == EVERY, 30)
     assert heard["b"].all_of("lost") == []
     second.close()
+
+
+def test_a_member_that_is_given_nothing_knows_it(tmp_path: Path, kafka_servers: str) -> None:
+    groups = kafka(tmp_path, kafka_servers)
+    members = [groups.join("twins", "telemetry", str(name), "10.0.0.1:1", Heard()) for name in range(PARTITIONS + 1)]
+    until("everybody's answer", lambda: all(member.joined() for member in members), 30)
+    until("every partition's owner", lambda: sum(len(member.owned()) for member in members) == PARTITIONS, 30)
+    assert all(member.joined() for member in members)
+    for member in members:
+        member.close()
 
 
 def test_a_member_that_restarts_within_its_session_keeps_its_partitions(tmp_path: Path, kafka_servers: str) -> None:

@@ -70,13 +70,17 @@ class _KafkaMember:
         self._changes, self._servers, self._group = changes, options.servers, group
         self._lock = threading.Lock()
         self._owned: frozenset[int] = frozenset()
-        self._closing = threading.Event()
+        self._joined, self._closing = threading.Event(), threading.Event()
         self._consumer = Consumer(options.member(group, name, address))
         self._consumer.subscribe(
             [options.named(topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
         self._pool = ThreadPoolExecutor(1, f"member-{group}")
         self._running = self._pool.submit(self._run)
+
+    def joined(self) -> bool:
+        """See `Member.joined`: a member that is given nothing is told so too."""
+        return self._joined.is_set()
 
     def owned(self) -> frozenset[int]:
         """See `Member.owned`."""
@@ -111,6 +115,7 @@ class _KafkaMember:
             self._owned |= frozenset(partitions)
         if partitions:
             self._changes.assigned(partitions)
+        self._joined.set()
 
     def _revoked(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
         partitions = sorted(place.partition for place in places)

@@ -31,6 +31,9 @@ class Changes(Protocol):
 class Member(Protocol):
     """One process's membership of one group."""
 
+    def joined(self) -> bool:
+        """Whether the group has answered: from then on `owned` says what this member has, if anything."""
+
     def owned(self) -> frozenset[int]:
         """Partitions this member may work on now; raises what one of its `Changes` raised."""
 
@@ -101,6 +104,9 @@ class _SoleMember:
     def begin(self, partitions: frozenset[int]) -> None:
         self._owned = partitions
         self._changes.assigned(sorted(partitions))
+
+    def joined(self) -> bool:
+        return True
 
     def owned(self) -> frozenset[int]:
         return self._owned

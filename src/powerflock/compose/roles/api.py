@@ -152,7 +152,9 @@ class Api:
         logger.info("powerflock api: the plant is at http://%s:%d", own.host, listening.getsockname()[1])
         serving = asyncio.create_task(server.serve([listening]))
         try:
-            await asyncio.gather(self._follow(), serving)
+            await asyncio.gather(
+                self._follow(), asyncio.shield(serving)
+            )  # a cancelled server would not end its answers
         finally:
             server.should_exit = True
             await asyncio.wait({serving}, timeout=3.0)

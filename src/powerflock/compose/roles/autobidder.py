@@ -64,8 +64,7 @@ class Autobidder:
     async def run(self) -> None:
         """See `Role`: the heartbeat is shifted to where an interval begins, so that no award is followed late."""
         parts = self._parts
-        join = parts.groups.join
-        self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
+        self._membership = await parts.join(GROUP, TOPIC, self)
         period = parts.settings.plant.tick_s
         while True:
             began = time.monotonic()
@@ -83,7 +82,8 @@ class Autobidder:
 
     def waits_for(self) -> str:
         """See `Role`: a process that stands by is ready."""
-        return self._trouble if self._membership is not None else "membership of the group"
+        joined = self._membership is not None and self._membership.joined()
+        return self._trouble if joined else "membership of the group"
 
     def gauges(self) -> list[Gauge]:
         """See `Role`."""

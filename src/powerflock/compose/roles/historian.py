@@ -64,10 +64,9 @@ class HistorianRole:
 
     async def run(self) -> None:
         """See `Role`."""
-        parts = self._parts
-        join = parts.groups.join
-        self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
+        self._membership = await self._parts.join(GROUP, TOPIC, self)
         while True:
+            self._membership.owned()  # raises what ended the membership: without one nothing is owned ever again
             await asyncio.to_thread(self._tick)
             await asyncio.sleep(_EVERY_S)
 
@@ -79,7 +78,7 @@ class HistorianRole:
     def waits_for(self) -> str:
         """See `Role`: a process that stands by is ready."""
         history = self._history
-        if self._membership is None:
+        if self._membership is None or not self._membership.joined():
             return "membership of the group"
         return self._trouble or (history.trouble if history is not None else "")
 

@@ -31,7 +31,9 @@ from powerflock.compose.logs import open_plant_groups, open_plant_log
 from powerflock.compose.parts import CORES
 from powerflock.compose.sockets import listen
 from powerflock.domain.clock import Clock
-from powerflock.log.membership import Groups
+from powerflock.domain.errors import InvalidInput
+from powerflock.log.membership import Changes, Groups, Member
+from powerflock.log.open import KAFKA
 from powerflock.log.port import Log
 from powerflock.settings import Settings
 
@@ -55,6 +57,10 @@ class Parts:
     def clock(self) -> Clock:
         """The plant's clock."""
         return self.clockwork.clock
+
+    async def join(self, group: str, topic: str, changes: Changes) -> Member:
+        """Become a member under this process's name."""
+        return await asyncio.to_thread(self.groups.join, group, topic, self.name, self.address, changes)
 
 
 class Role(Protocol):
@@ -83,6 +89,9 @@ class Role(Protocol):
 def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> None:
     """Run a role's process until interrupted; `InvalidInput` for what the user can mend, `LogError` otherwise."""
     log_to_stderr()
+    if not settings.log.url.startswith(KAFKA):
+        bound = "must be kafka://HOST:PORT[,HOST:PORT]: the roles share a plant through a cluster"
+        raise InvalidInput("log.url", settings.log.url, bound, "On one machine, `powerflock up` needs none.")
     own = settings.process
     listening = listen(own.host, own.port, "process.port")
     address = f"{own.advertise or own.host}:{listening.getsockname()[1]}"

@@ -73,8 +73,7 @@ class Twins:
     async def run(self) -> None:
         """See `Role`."""
         parts = self._parts
-        join = parts.groups.join
-        self._membership = await asyncio.to_thread(join, GROUP, TOPIC, parts.name, parts.address, self)
+        self._membership = await parts.join(GROUP, TOPIC, self)
         while True:
             began = time.monotonic()
             self._membership.owned()  # raises what ended the membership: without one nothing is owned ever again
@@ -91,12 +90,12 @@ class Twins:
 
     def waits_for(self) -> str:
         """See `Role`."""
-        if self._membership is None:
+        if self._membership is None or not self._membership.joined():
             return "membership of the group"
         if self._trouble:
             return self._trouble
-        if self._starting:
-            return f"recovery of partitions {sorted(self._starting)}"
+        if behind := self._wanted - self._contested - self._runners.keys():
+            return f"recovery of partitions {sorted(behind)}"
         return "" if self._orders.newest is not None else "an order of the autobidder"
 
     def gauges(self) -> list[Gauge]:

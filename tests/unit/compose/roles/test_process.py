@@ -8,9 +8,9 @@ import pytest
 from starlette.routing import BaseRoute
 
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.roles.process import Parts, _serve
+from powerflock.compose.roles.process import Parts, _serve, run_role
 from powerflock.compose.sockets import listen
-from powerflock.domain.errors import LogError
+from powerflock.domain.errors import InvalidInput, LogError
 
 
 class Broken:
@@ -36,6 +36,11 @@ class Broken:
 
     def more_metrics(self) -> str:
         return ""
+
+
+def test_a_role_without_a_cluster_is_refused_before_it_touches_another_processs_log(parts: Parts) -> None:
+    with pytest.raises(InvalidInput, match="`powerflock up` needs none"):
+        run_role(parts.settings, "twins", lambda _: Broken())
 
 
 async def test_a_process_that_ends_by_a_defect_leaves_its_group(parts: Parts) -> None:

@@ -15,6 +15,22 @@ from tests.acceptance.processes import until
 from tests.unit.compose.roles.conftest import ELSEWHERE, HERE, Told
 
 
+class Answered:
+    """A membership whose group has answered, or not."""
+
+    def __init__(self, joined: bool) -> None:
+        self._joined = joined
+
+    def joined(self) -> bool:
+        return self._joined
+
+    def owned(self) -> frozenset[int]:
+        return frozenset()
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def twins(parts: Parts) -> Iterator[Twins]:
     role = Twins(parts)
@@ -33,6 +49,21 @@ def turned(role: Twins, owned: set[int]) -> None:
         return set(role._runners) == owned
 
     until(f"partitions {owned}", tick, 30.0)
+
+
+def test_a_process_is_ready_only_with_an_answer_of_its_group_and_the_partitions_it_was_given(parts: Parts) -> None:
+    """Else a rolling update ends the next process while nobody turns this one's partitions."""
+    role = Twins(parts)
+    parts.log.append("orders", 0, encode(Order(parts.clock.now_us(), 1, 90.0, np.zeros(0))))
+    assert role.waits_for() == "membership of the group"
+    role._membership = Answered(False)
+    assert role.waits_for() == "membership of the group"
+    role._membership = Answered(True)
+    role.assigned([0, 1])
+    assert role.waits_for() == "recovery of partitions [0, 1]"
+    turned(role, {0, 1})
+    assert role.waits_for() == ""
+    role._writer.shutdown()
 
 
 def test_a_partition_claimed_by_one_that_had_lost_it_is_claimed_back(twins: Twins, parts: Parts, groups: Told) -> None:
