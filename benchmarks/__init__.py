@@ -18,6 +18,8 @@ BENCHMARKS = (
     "start",
     "end_to_end",
     "kafka",
+    "scale",
+    "cluster",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`.
 

@@ -54,9 +54,9 @@ def run(*, quick: bool) -> list[Row]:
     limit, committing = "limit: two turns of the ring at 1 Hz", "a commit for each message"
     rows = [
         less_is_better(f"reading to group total, {load}, {name}", value, "ms", limit, LIMIT_MS)
-        for name, value in _spread(ours.group_s)
+        for name, value in spread(ours.group_s)
     ]
-    for (name, value), (_, theirs) in zip(_spread(ours.ack_s), _spread(peer.ack_s), strict=True):
+    for (name, value), (_, theirs) in zip(spread(ours.ack_s), spread(peer.ack_s), strict=True):
         rows.append(less_is_better(f"reading to durable acknowledgement, {name}", value, "ms", committing, theirs))
     return [
         *rows,
@@ -113,16 +113,23 @@ async def _measure_plant(specs: list[SiteSpec], folder: Path, seconds: int, mess
         await clients.connect(url)
         await clients.send(3)
         measured = await _load(clients, child.pid, seconds)
-        watcher = Watcher(api)
-        await asyncio.to_thread(watcher.wait_until_known, clients.members)
-        await clients.send(seconds)
-        await asyncio.sleep(LIMIT_MS / 1e3)
-        measured.group_s = watcher.stop(clients)
-        measured.most_per_s = await clients.burst(messages)
-        await asyncio.sleep(LIMIT_MS / 1e3)
+        await watch(clients, api, seconds, messages, measured, LIMIT_MS / 1e3)
         _check_counts(api, (3 + 2 * seconds + messages) * (clients.readings // messages))
         clients.leave()
         return measured
+
+
+async def watch(
+    clients: Clients, api: str, seconds: int, messages: int, measured: Measured, settle_s: float
+) -> None:  # fmt: skip
+    """Measure how long readings take into their groups' totals at `api`, and how many are acknowledged at most."""
+    watcher = Watcher(api)
+    await asyncio.to_thread(watcher.wait_until_known, clients.members)
+    await clients.send(seconds)
+    await asyncio.sleep(settle_s)
+    measured.group_s = watcher.stop(clients)
+    measured.most_per_s = await clients.burst(messages)
+    await asyncio.sleep(settle_s)
 
 
 async def _load(clients: Clients, pid: int, seconds: int) -> Measured:
@@ -240,6 +247,7 @@ def cpu_s(pid: int) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _spread(seconds: list[float]) -> list[tuple[str, float]]:
+def spread(seconds: list[float]) -> list[tuple[str, float]]:
+    """Median and tails, ms."""
     values = np.percentile(np.array(seconds) * 1e3, [50, 95, 99]).tolist()
     return list(zip(("median", "95th percentile", "99th percentile"), values, strict=True))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -112,17 +112,17 @@ def _rounds(log: Log, count: int) -> Iterator[Stage]:
     shard, rows, offset = Shard.of(table), fleets.readings(table), log.end("telemetry", 0)
     for number in range(count + 1):
         rows["seq"] += 1
-        with _timed() as produced:
-            _produce(log, rows)
-        with _timed() as applied:
-            offset = _apply(log, shard, offset)
+        with timed() as produced:
+            produce(log, [rows], BATCH_ROWS)
+        with timed() as applied:
+            offset = apply(log, 0, shard, offset)
         log.trim("telemetry", 0, offset)
         if number:
             yield Stage(*(Spent(rows.size, *times) for times in (produced, applied)))
 
 
 @contextmanager
-def _timed() -> Iterator[list[float]]:
+def timed() -> Iterator[list[float]]:
     """Seconds of the processor and of the wall that the block takes."""
     spent: list[float] = []
     core, wall = time.process_time(), time.perf_counter()
@@ -130,19 +130,21 @@ def _timed() -> Iterator[list[float]]:
     spent += [time.process_time() - core, time.perf_counter() - wall]
 
 
-def _produce(log: Log, rows: Records) -> None:
-    """Encode and append all, 10 batches on the way at once."""
-    size = 10 * BATCH_ROWS
-    for start in range(0, len(rows), size):
-        batches = range(start, min(start + size, len(rows)), BATCH_ROWS)
-        log.append_many([("telemetry", 0, encode(rows[first : first + BATCH_ROWS])) for first in batches])
+def produce(log: Log, rows: Sequence[Records], batch_rows: int) -> None:
+    """Encode and append the rows of each partition, 10 batches on the way at once."""
+    firsts = [(place, first) for place, own in enumerate(rows) for first in range(0, len(own), batch_rows)]
+    for start in range(0, len(firsts), 10):
+        some = firsts[start : start + 10]
+        log.append_many(
+            [("telemetry", place, encode(rows[place][first : first + batch_rows])) for place, first in some]
+        )
 
 
-def _apply(log: Log, shard: Shard, offset: int) -> int:
-    """Read what is new, apply it, and return the next offset; every row must take effect."""
+def apply(log: Log, partition: int, shard: Shard, offset: int, rounds: int = 1) -> int:
+    """Read so many readings of each device from `offset` on and apply them; returns the next. Each must take effect."""
     applied = 0
-    while applied < shard.devices.size:
-        for entry in log.read("telemetry", 0, offset, READ_ENTRIES):
+    while applied < rounds * shard.devices.size:
+        for entry in log.read("telemetry", partition, offset, READ_ENTRIES):
             report = step(shard, decode(entry.payload, TELEMETRY), fleets.NOW_US)
             if report.applied != report.rows:
                 raise RuntimeError(f"only {report.applied} of {report.rows} readings were applied")

@@ -15,6 +15,7 @@ import pytest
 from benchmarks import (
     BENCHMARKS,
     actors,
+    cluster,
     command,
     curves,
     decode,
@@ -28,6 +29,7 @@ from benchmarks import (
     pekko,
     policy,
     recovery,
+    scale,
     site_nonconvex,
     site_optimiser,
     start,
@@ -55,7 +57,13 @@ def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
     def shared() -> Iterator[str]:
         yield request.getfixturevalue("kafka_servers")
 
-    monkeypatch.setattr(kafka, "broker", shared)
+    for module in (kafka, scale, cluster):
+        monkeypatch.setattr(module, "broker", shared)
+    monkeypatch.setattr(scale, "CASES", ((40, 1), (40, 2)))
+    for name, value in (("BATCH_ROWS", 20), ("QUICK_READINGS", 300)):
+        monkeypatch.setattr(scale, name, value)
+    for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
+        monkeypatch.setattr(cluster, name, value)
     monkeypatch.setattr(fleets, "FEEDERS", 7)
     for name, value in (("SITES", 300), ("BATCH_ROWS", 100)):
         monkeypatch.setattr(twins, name, value)
