@@ -6,6 +6,7 @@ on the pages of health and metrics, and over HTTP.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ from powerflock.market.account import Settlement, newest_of
 from powerflock.plant.messages import Report, decode_order, decode_report
 from powerflock.settings import load
 from powerflock.sim.fleet import HOME_KINDS
+from tests.acceptance.networks import Apart
 from tests.acceptance.processes import Process, Reading, Watcher, free_port, ledger_lines, until
 
 SPEED, PARTITIONS = 60.0, 4
@@ -51,10 +53,12 @@ def tell(figure: str) -> None:
 class Node(Process):
     """One process of the plant, with a page of health and metrics."""
 
-    def __init__(self, role: str, name: str, folder: Path, settings: Path, options: Sequence[str] = ()) -> None:
-        self.role, self.name, self.health = role, name, f"http://127.0.0.1:{(port := free_port())}"
+    def __init__(
+        self, role: str, name: str, settings: Path, host: str = "127.0.0.1", within: Sequence[str] = ()
+    ) -> None:
+        self.role, self.name, self.health = role, name, f"http://{host}:{(port := free_port())}"
         own = ["--name", name, "--health-port", str(port), "--config", str(settings)]
-        super().__init__([role, *own, *options], folder / f"{name}.txt")
+        super().__init__([role, *own], settings.parent / f"{name}.txt", within)
 
     def ready(self) -> bool:
         """Whether it may be given work."""
@@ -193,7 +197,15 @@ class Cluster:
 
     def add(self, role: str, name: str) -> Node:
         """One more process, not started."""
-        self.nodes[name] = Node(role, name, self.folder, self.settings)
+        self.nodes[name] = Node(role, name, self.settings)
+        return self.nodes[name]
+
+    def add_apart(self, role: str, name: str, servers: str, net: Apart) -> Node:
+        """The same in the network `net`, where the brokers are `servers`."""
+        own = self.settings.with_name(f"{name}.toml")
+        text = re.sub(r'url = "kafka://.*"', f'url = "kafka://{servers}"', self.settings.read_text())
+        own.write_text(f'{text}\n[process]\nhost = "{net.inside}"\n')
+        self.nodes[name] = Node(role, name, own, net.inside, net.within)
         return self.nodes[name]
 
     def start(self) -> None:

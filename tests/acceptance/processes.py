@@ -68,15 +68,14 @@ def ledger_lines(ledger: Path, kind: str) -> list[dict[str, Any]]:
 class Process:
     """A command that is started, killed and started again; what it said on stderr is kept in a file."""
 
-    def __init__(self, arguments: Sequence[str], said: Path) -> None:
-        self._arguments, self._said = list(arguments), said
+    def __init__(self, arguments: Sequence[str], said: Path, within: Sequence[str] = ()) -> None:
+        """`within` is a command that runs another, such as one in a network of its own."""
+        self._command, self._said = [*within, *command(arguments)], said
         self.running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._said.open("ab") as said:
-            self.running = subprocess.Popen(
-                command(self._arguments), cwd=ROOT, env=environment(), stdout=said, stderr=said
-            )
+            self.running = subprocess.Popen(self._command, cwd=ROOT, env=environment(), stdout=said, stderr=said)
 
     @property
     def alive(self) -> bool:

@@ -15,7 +15,8 @@ from tests.acceptance.cluster import (
     plant,
     tell,
 )
-from tests.acceptance.processes import until
+from tests.acceptance.networks import apart
+from tests.acceptance.processes import free_port, until
 from tests.kafka import brokers
 
 HOMES, INTERVAL_US, REBALANCES = 40, 300_000_000, 50
@@ -47,6 +48,34 @@ def test_fifty_rebalances_lose_nothing(tmp_path: Path, kafka_servers: str) -> No
             tell(f"rebalance {number + 1}: {len(partitions)} partitions taken over in {taken_s:.1f} s")
         until("every partition to have an owner", cluster.shared, PATIENCE_S)
         check(cluster)
+
+
+def test_a_twins_process_that_is_cut_off_writes_nothing_more_as_an_owner(tmp_path: Path) -> None:
+    """It goes on alone behind its cut cable, others take its partitions over, and it comes back as one among them."""
+    brokers.require()
+    kafka, port = brokers.Cluster(tmp_path / "brokers", 1), free_port()
+    with apart() as network:
+        kafka.add_listener("APART", port, {}, network.outside)
+        kafka.start()
+        try:
+            with plant(tmp_path, kafka.bootstrap, HOMES) as cluster:
+                third = cluster.add_apart("twins", "t3", f"{network.outside}:{port}", network)
+                cluster.replace(third)
+                until("every partition to have an owner", cluster.shared, PATIENCE_S)
+                before, partitions = cluster.newest(), third.owned()
+                network.cut()
+                taken_s = cluster.taken_over_s(partitions, before)
+                until("every home to be fresh", cluster.covered, PATIENCE_S)
+                network.heal()
+                until("every partition to have an owner again", cluster.shared, PATIENCE_S)
+                assert third.alive, third.said()[-2000:]
+                tell(f"twins process cut off: {len(partitions)} partitions taken over in {taken_s:.1f} s")
+                for part in partitions:
+                    epochs = [epoch for epoch, _ in cluster.seen.reports[part]]
+                    assert epochs == sorted(epochs), f"an owner of partition {part} wrote after its successor"
+                check(cluster)
+        finally:
+            kafka.stop()
 
 
 def test_every_broker_of_three_may_die_once(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ SETTINGS = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,APART:PLAINTEXT",
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
     "offsets.topic.num.partitions": 4,
@@ -111,9 +111,9 @@ class Broker:
         format_it = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._file)]
         subprocess.run([*self._java, *format_it], check=True, capture_output=True, timeout=60)
 
-    def add_listener(self, protocol: str, port: int, properties: Mapping[str, object]) -> None:
+    def add_listener(self, protocol: str, port: int, properties: Mapping[str, object], host: str = "127.0.0.1") -> None:
         """One more, beside the plain one that tells when the broker is ready."""
-        address = f"{protocol}://127.0.0.1:{port}"
+        address = f"{protocol}://{host}:{port}"
         lines = [
             f"{line},{address}" if line.startswith(("listeners=", "advertised.listeners=")) else line
             for line in self._file.read_text(encoding="utf-8").splitlines()
@@ -194,9 +194,9 @@ class Cluster:
                 own["broker.session.timeout.ms"] = 60_000
             self.brokers[node] = Broker(node, home, port, SETTINGS | own | dict(properties or {}), heap_mb, quick=quick)
 
-    def add_listener(self, protocol: str, port: int, properties: Mapping[str, object]) -> None:
+    def add_listener(self, protocol: str, port: int, properties: Mapping[str, object], host: str = "127.0.0.1") -> None:
         """Let the first broker, before it starts, listen on one more `port`."""
-        self.brokers[1].add_listener(protocol, port, properties)
+        self.brokers[1].add_listener(protocol, port, properties, host)
 
     def start(self) -> None:
         for broker in self.brokers.values():

@@ -24,7 +24,8 @@ from powerflock.domain.clock import MICROS_PER_S, Clock
 from powerflock.domain.errors import InvalidInput
 from powerflock.gateway.server import Gateway
 from powerflock.gateway.session import GatewayOptions
-from powerflock.settings import GatewaySettings, Settings
+from powerflock.sections import GatewaySettings
+from powerflock.settings import Settings
 from powerflock.sim.prices import MARKET_TIME_US
 
 _STATIC = Path(api.__file__).parent / "static"

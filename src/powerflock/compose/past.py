@@ -31,7 +31,8 @@ from powerflock.history.storage import Storage
 from powerflock.history.words import GROUP, Device, Group, HistoryCounts, Span, Subject
 from powerflock.log.port import Fenced, Log
 from powerflock.plant.model import Turn
-from powerflock.settings import HistorySettings, Settings
+from powerflock.sections import HistorySettings
+from powerflock.settings import Settings
 
 if TYPE_CHECKING:
     from powerflock.history.query import History

@@ -2,24 +2,30 @@
 
 Invariants: the consumer only keeps its place in the group and fetches nothing, for owners read through the log. A
 member that comes back under its name within the session keeps its partitions; one that does not loses them to others.
-A member's client id is its address. Must not know what owners do.
+The brokers end a member whose name another has taken, be it only an earlier attempt of its own from before a cut: it
+joins again, unless that happens soon again. A member's client id is its address. Must not know what owners do.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from powerflock.log.kafka_errors import cause, kafka_errors, log_error, patiently
+from powerflock.domain.errors import LogError
+from powerflock.log.kafka_errors import cause, kafka_errors, patiently
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.kafka_topics import Topics
 from powerflock.log.membership import Changes, Member
 
 _POLL_S = 0.2
+_SOON_SESSIONS = 5.0
+_log = logging.getLogger("powerflock")
 
 
 class KafkaGroups:
@@ -66,17 +72,15 @@ class _KafkaMember:
     def __init__(
         self, options: KafkaOptions, place: tuple[str, str], name: str, address: str, changes: Changes
     ) -> None:
-        group, topic = place
-        self._changes, self._servers, self._group = changes, options.servers, group
+        self._group, self._topic = place
+        self._changes, self._options, self._name = changes, options, name
+        self._properties = options.member(self._group, name, address)
         self._lock = threading.Lock()
         self._owned: frozenset[int] = frozenset()
         self._joined, self._closing = threading.Event(), threading.Event()
-        self._consumer = Consumer(options.member(group, name, address))
-        self._consumer.subscribe(
-            [options.named(topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-        )
-        self._pool = ThreadPoolExecutor(1, f"member-{group}")
-        self._running = self._pool.submit(self._run)
+        consumer = self._consumer()
+        self._pool = ThreadPoolExecutor(1, f"member-{self._group}")
+        self._running = self._pool.submit(self._run, consumer)
 
     def joined(self) -> bool:
         """See `Member.joined`: a member that is given nothing is told so too."""
@@ -95,17 +99,39 @@ class _KafkaMember:
         self._pool.shutdown()
         self._running.result()
 
-    def _run(self) -> None:
+    def _run(self, consumer: Consumer) -> None:
         """Stay in the group until closed; calls the changes from inside `poll` and `close`."""
+        began = time.monotonic()
+        while (ended := self._stay(consumer)) is not None:
+            doing = f"log kafka://{self._options.servers}: staying in {self._group} as {self._name}: {ended.str()}"
+            if time.monotonic() - began < _SOON_SESSIONS * self._options.session_s:
+                raise LogError(f"{doing}. If another process has this process.name, give each a name of its own.")
+            _log.warning("powerflock: %s: joining again", doing)
+            if self._owned:
+                self._changes.lost(sorted(self._owned))
+                self._owned = frozenset()
+            began, consumer = time.monotonic(), self._consumer()
+
+    def _stay(self, consumer: Consumer) -> KafkaError | None:
+        """One consumer's life: until closed, or until the brokers end it, and why they did."""
         try:
             while not self._closing.is_set():
-                message = self._consumer.poll(_POLL_S)
+                message = consumer.poll(_POLL_S)
                 error = message.error() if message is not None else None
-                if error is not None and error.fatal():
-                    raise log_error(self._servers, f"staying in {self._group}", error)
+                if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - librdkafka's own codes begin so
+                    return error
         finally:
-            with kafka_errors(self._servers, f"leaving {self._group}"):
-                self._consumer.close()
+            with kafka_errors(self._options.servers, f"leaving {self._group}"):
+                consumer.close()
+        return None
+
+    def _consumer(self) -> Consumer:
+        consumer = Consumer(self._properties)
+        consumer.subscribe(
+            [self._options.named(self._topic)],
+            on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost,
+        )  # fmt: skip
+        return consumer
 
     def _assigned(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
         consumer.incremental_assign(list(places))

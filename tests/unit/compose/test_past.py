@@ -17,7 +17,7 @@ from powerflock.domain.clock import VirtualClock
 from powerflock.domain.registry import Registry
 from powerflock.history.storage import Storage
 from powerflock.log.memory import MemoryLog
-from powerflock.settings import HistorySettings
+from powerflock.sections import HistorySettings
 from tests.unit.plant.small import START_US, Meters, homes, ring_of
 
 SPAN = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-16T00:00:00Z"}

@@ -309,7 +309,13 @@ spec:
       env:
         - {name: POWERFLOCK_CONFIG, value: /etc/powerflock/powerflock.toml}
         - {name: POWERFLOCK_PROCESS_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        {{- if eq .role "twins" }}
+        # The group remembers the address of a member that comes back under its name: it must be the same again.
+        - name: POWERFLOCK_PROCESS_ADVERTISE
+          value: $(POWERFLOCK_PROCESS_NAME).{{ include "powerflock.role.name" . }}-pods
+        {{- else }}
         - {name: POWERFLOCK_PROCESS_ADVERTISE, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        {{- end }}
         {{- if eq .role "gateway" }}
         - name: POWERFLOCK_GATEWAY_NUMBER
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
