@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def test_fifty_rebalances_lose_nothing(tmp_path: Path, kafka_servers: str) -> No
         check(cluster)
 
 
-def test_a_twins_process_that_is_cut_off_writes_nothing_more_as_an_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more_s", [0, 45])
+def test_a_twins_process_that_is_cut_off_writes_nothing_more_as_an_owner(tmp_path: Path, more_s: int) -> None:
     """It goes on alone behind its cut cable, others take its partitions over, and it comes back as one among them."""
     brokers.require()
     kafka, port = brokers.Cluster(tmp_path / "brokers", 1), free_port()
@@ -66,6 +68,7 @@ def test_a_twins_process_that_is_cut_off_writes_nothing_more_as_an_owner(tmp_pat
                 network.cut()
                 taken_s = cluster.taken_over_s(partitions, before)
                 until("every home to be fresh", cluster.covered, PATIENCE_S)
+                time.sleep(more_s)
                 network.heal()
                 until("every partition to have an owner again", cluster.shared, PATIENCE_S)
                 assert third.alive, third.said()[-2000:]

@@ -3,12 +3,14 @@
 Invariants: the consumer only keeps its place in the group and fetches nothing, for owners read through the log. A
 member that comes back under its name within the session keeps its partitions; one that does not loses them to others.
 The brokers end a member whose name another has taken, be it only an earlier attempt of its own from before a cut: it
-joins again, unless that happens soon again. A member's client id is its address. Must not know what owners do.
+joins again, unless that happens twice in a short time. A member's client id is its address. Must not know what owners
+do.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -101,16 +103,16 @@ class _KafkaMember:
 
     def _run(self, consumer: Consumer) -> None:
         """Stay in the group until closed; calls the changes from inside `poll` and `close`."""
-        began = time.monotonic()
+        again = -math.inf
         while (ended := self._stay(consumer)) is not None:
             doing = f"log kafka://{self._options.servers}: staying in {self._group} as {self._name}: {ended.str()}"
-            if time.monotonic() - began < _SOON_SESSIONS * self._options.session_s:
+            if time.monotonic() - again < _SOON_SESSIONS * self._options.session_s:
                 raise LogError(f"{doing}. If another process has this process.name, give each a name of its own.")
             _log.warning("powerflock: %s: joining again", doing)
             if self._owned:
                 self._changes.lost(sorted(self._owned))
                 self._owned = frozenset()
-            began, consumer = time.monotonic(), self._consumer()
+            again, consumer = time.monotonic(), self._consumer()
 
     def _stay(self, consumer: Consumer) -> KafkaError | None:
         """One consumer's life: until closed, or until the brokers end it, and why they did."""
