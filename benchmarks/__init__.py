@@ -20,6 +20,7 @@ BENCHMARKS = (
     "kafka",
     "scale",
     "cluster",
+    "takeover",
 )
 """The modules of this package that are benchmarks: each has `NAME`, `SUMMARY` and `run(quick) -> list[Row]`.
 

@@ -88,7 +88,7 @@ def _plant(folder: Path, servers: str) -> Iterator[Plant]:
 
 async def _measure(plant: Plant, seconds: int, messages: int) -> tuple[Measured, dict[str, float]]:
     specs = homes(HOMES)
-    clients = Clients(specs, await asyncio.to_thread(_enrolled, plant, specs))
+    clients = Clients(specs, await asyncio.to_thread(enrolled, plant.api, plant.data / "enrol.key", specs))
     await asyncio.sleep(_HEARD_S)
     await clients.connect(plant.gateway)
     await clients.send(3)
@@ -102,12 +102,12 @@ async def _measure(plant: Plant, seconds: int, messages: int) -> tuple[Measured,
     return measured, shares
 
 
-def _enrolled(plant: Plant, specs: list[SiteSpec]) -> dict[str, str]:
+def enrolled(api: str, key_file: Path, specs: list[SiteSpec]) -> dict[str, str]:
     """Tokens of the homes, asked for until the plant takes sites."""
     end = time.perf_counter() + _START_S
     while True:
         try:
-            return enrol(plant.api, read_key(plant.data / "enrol.key"), specs)
+            return enrol(api, read_key(key_file), specs)
         except NotThere:
             if time.perf_counter() > end:
                 raise

@@ -33,6 +33,7 @@ from benchmarks import (
     site_nonconvex,
     site_optimiser,
     start,
+    takeover,
     twins,
 )
 from benchmarks.rows import Row, less_is_better, median_s, more_is_better
@@ -57,8 +58,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
     def shared() -> Iterator[str]:
         yield request.getfixturevalue("kafka_servers")
 
-    for module in (kafka, scale, cluster):
+    for module in (kafka, scale, cluster, takeover):
         monkeypatch.setattr(module, "broker", shared)
+    monkeypatch.setattr(takeover, "QUICK_HOMES", 20)
     monkeypatch.setattr(scale, "CASES", ((40, 1), (40, 2)))
     for name, value in (("BATCH_ROWS", 20), ("QUICK_READINGS", 300)):
         monkeypatch.setattr(scale, name, value)
