@@ -55,5 +55,7 @@ def solve_checked(problems: SiteProblems, keep: int, mapper: Mapper) -> Plans:
 def _padded(values: ValueFunctions, sites: int) -> ValueFunctions:
     """Value functions with empty rows added, `sites` in all."""
     more = sites - values.left.shape[0]
+    if not more:
+        return values
     columns = (getattr(values, field.name) for field in fields(values))
     return ValueFunctions(*(np.pad(each, ((0, more), *((0, 0),) * (each.ndim - 1))) for each in columns))
