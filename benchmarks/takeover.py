@@ -39,7 +39,7 @@ NAME = "takeover"
 SUMMARY = "100,000 devices taken over from a twins process that was killed, the other partitions going on"
 
 HOMES, QUICK_HOMES = 72_000, 2_000
-PARTITIONS, INTERVAL_S, BATCH_ROWS, PERIOD_S = 4, 60, 10_000, 5.0
+PARTITIONS, INTERVAL_S, BATCH_ROWS, PERIOD_S = 4, 300, 10_000, 5.0
 SESSION_S, LIMIT_S, SILENCE_S = 10.0, 15.0, 3.0
 _PATIENCE_S, _LOOK_S, _BEFORE_S = 300.0, 0.1, 3.0
 _OWNED = 'powerflock_partition_owned{partition="'
@@ -92,7 +92,7 @@ class Plant:
 def _plant(folder: Path, servers: str, homes: int, log: Log) -> Iterator[Plant]:
     settings = folder / "plant.toml"
     settings.write_text(
-        f'[plant]\ndata_dir = "{folder / "plant"}"\npartitions = {PARTITIONS}\ninterval_s = {INTERVAL_S}\n'
+        f'[plant]\ndata_dir = "{folder / "plant"}"\npartitions = {PARTITIONS}\n'
         f'[log]\nurl = "kafka://{servers}"\n[kafka]\nsession_s = {SESSION_S}\n'
         "[api]\nport = 0\n[process]\nport = 0\n"
     )

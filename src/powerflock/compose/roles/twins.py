@@ -26,7 +26,7 @@ from powerflock.autobidder.partition import PartitionRunner
 from powerflock.compose.background import BackgroundPlanner
 from powerflock.compose.directory import Directory
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.parts import CORES, live_ages, ring_settings
 from powerflock.compose.past import followers
 from powerflock.compose.roles.orders import NewestOrder
 from powerflock.compose.roles.owned import Owned
@@ -62,6 +62,8 @@ class Twins:
         self._runners: dict[int, PartitionRunner] = {}
         self._starting: dict[int, Future[PartitionRunner]] = {}
         self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._recovery = ThreadPoolExecutor(CORES, "recovery")
+        """Not the planner's: a partition without an owner does not wait for other partitions' plans."""
         self._membership: Membership | None = None
         self._tick_ms, self._fenced, self._trouble = 0.0, 0, ""
 
@@ -86,6 +88,7 @@ class Twins:
         """See `Role`."""
         if self._membership is not None:
             await asyncio.to_thread(self._membership.close)
+        self._recovery.shutdown()
         self._writer.shutdown()
 
     def waits_for(self) -> str:
@@ -225,7 +228,7 @@ class Twins:
         """Start on what was assigned lately; turn what has recovered. Returns what kept a partition from it."""
         trouble = ""
         for partition in self._wanted - self._contested - self._runners.keys() - self._starting.keys():
-            self._starting[partition] = self._parts.pool.submit(self._recovered, partition)
+            self._starting[partition] = self._recovery.submit(self._recovered, partition)
         for partition, future in list(self._starting.items()):
             if not future.done():
                 continue
