@@ -17,7 +17,7 @@ import numpy as np
 
 from powerflock.autobidder.partition import Opened
 from powerflock.autobidder.records import IntervalBegan, decoded
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F64, Records
 from powerflock.domain.batches import decode, encode
 from powerflock.domain.columns import COMMAND, SITE_EVENT, TELEMETRY
 from powerflock.domain.registry import Registry
@@ -30,7 +30,10 @@ from powerflock.plant.messages import Closed, Curves, Order, Report, decode_orde
 from powerflock.plant.messages import encode as encode_message
 from powerflock.plant.owners import OWNER
 from powerflock.plant.policies import PolicyBatch
-from powerflock.twins.columns import Shard
+from powerflock.plant.seen import Seen
+from powerflock.plant.seen import decode as decode_seen
+from powerflock.plant.seen import encode as encode_seen
+from powerflock.twins.columns import SITE, Shard
 from powerflock.twins.snapshot import Mark, dump, load
 from tests.data import ROOT
 from tests.unit.plant.small import START_US, homes
@@ -160,6 +163,29 @@ def _message(kind: type) -> Callable[[bytes], bytes]:
 CLOSED_V1 = closed(5_894_664)
 CLOSED = closed(5_894_664, sites=3, fresh=2), closed(5_894_662, sites=3, fresh=3)
 SETTLED: tuple[dict[int, float], dict[int, int]] = {5_894_664: 80.5}, {0: 5_894_663, 1: 5_894_665}
+
+
+def views() -> bytes:
+    """Two sites: one fresh, one never heard of."""
+    numbers = np.linspace(-7.0, 6.5, 28, dtype=np.float32).reshape(14, 2)
+    numbers[:, 1] = np.nan
+    sites: Records = np.zeros(2, SITE)
+    sites["link"] = 1, 0
+    return encode_seen(
+        Seen(
+            partition=3,
+            epoch=9,
+            now_us=START_US,
+            numbers=numbers,
+            freshness=np.array([0, 2], np.uint8),
+            reachable=np.array([1, 0], np.uint8),
+            common_ratio=0.25,
+            sites=sites.tobytes(),
+            metered_us=np.array([START_US - 5, 0]),
+        )
+    )
+
+
 FORMATS = (
     Format("telemetry-v1.arrow", telemetry, _columns(TELEMETRY)),
     Format("commands-v1.arrow", commands, _columns(COMMAND)),
@@ -174,6 +200,7 @@ FORMATS = (
     Format("policies-v1.msgpack", policies, _message(PolicyBatch)),
     Format("books-v1.msgpack", partial(books, CLOSED_V1), _message(Opened)),
     Format("books-v2.msgpack", partial(books, *CLOSED), _message(Opened)),
+    Format("views-v1.msgpack", views, lambda payload: encode_seen(decode_seen(payload))),
     Format("snapshot-v2.arrow", snapshot, lambda payload: dump(*load(payload, shard().table))),
 )
 

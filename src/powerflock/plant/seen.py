@@ -51,7 +51,7 @@ def seen(member: Member, now_us: int) -> bytes:
     columns, twins = member.columns, member.shard.twins
     numbers = np.array([getattr(columns, name) for name in _NUMBERS], np.float32)
     count = columns.freshness.size
-    return _ENCODER.encode(
+    return encode(
         Seen(
             partition=member.part,
             epoch=member.epoch,
@@ -66,8 +66,13 @@ def seen(member: Member, now_us: int) -> bytes:
     )
 
 
+def encode(found: Seen) -> bytes:
+    """As it goes into the log."""
+    return _ENCODER.encode(found)
+
+
 def decode(payload: bytes) -> Seen:
-    """What `seen` gave, or `InvalidInput`."""
+    """What `encode` gave, or `InvalidInput`."""
     try:
         return _DECODER.decode(payload)
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
