@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--against", metavar="PEER", help="also hold it against this peer, e.g. pekko for twins")
     parser.add_argument("--json", action="store_true", help="print only a JSON list of rows")
     parser.add_argument("--all", action="store_true", help="run every benchmark")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the results as a Markdown page")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the results into a Markdown page")
     parser.add_argument("--date", default=f"{datetime.now(UTC):%Y-%m-%d}", help="the page's date, today by default")
     asked = parser.parse_args(arguments)
     if asked.name is not None and asked.all:
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results[asked.name] += peers_of(asked.name)[asked.against](results[asked.name], quick=asked.quick)
     _print(results, as_json=asked.json)
     if asked.write is not None:
-        asked.write.write_text(page(results, date=asked.date, command=_command(asked)), encoding="utf-8")
+        before = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
+        asked.write.write_text(page(results, date=asked.date, how=_how(asked), before=before), encoding="utf-8")
         sys.stderr.write(f"wrote {asked.write}\n")
     return 0
 
@@ -83,25 +84,28 @@ def peers_of(name: str) -> Mapping[str, Peer]:
     return found
 
 
-def page(results: dict[str, list[Row]], *, date: str, command: str) -> str:
-    """The results as Markdown, headed by the machine, the `date` and the `command` they were measured with."""
-    lines = [
+def page(results: dict[str, list[Row]], *, date: str, how: str, before: str = "") -> str:
+    """The results as Markdown: the machine, a section for each benchmark, when (`date`) and `how` it was run.
+
+    Sections of `before`, the page until now, that were not measured again stay as they are.
+    """
+    head = [
         "# Benchmarks",
         "",
-        f"Measured on {date} with `{command}`: {machine()}.",
+        f"Measured on {machine()}; each section says when, and with which command.",
         "Each figure is the median of several runs on one core, after a warm-up, and so is what it is held against,",
         "unless its row says otherwise. Times better is above 1 where ours is better.",
     ]
+    sections = {part.partition("\n")[0]: part.strip() for part in before.split("\n## ")[1:]}
     for name, rows in results.items():
-        lines += ["", f"## {name}", "", f"{load(name).SUMMARY} (`python -m benchmarks {name}`)", ""]
+        lines = [name, "", f"{load(name).SUMMARY}. Measured on {date} with `python -m benchmarks {name}{how}`.", ""]
         lines += ["| what | ours | against | theirs | times better |", "|---|--:|---|--:|--:|"]
-        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+        sections[name] = "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in rows)])
+    return "\n\n## ".join(["\n".join(head), *(sections[name] for name in BENCHMARKS if name in sections)]) + "\n"
 
 
-def _command(asked: argparse.Namespace) -> str:
-    against = f" --against {asked.against}" if asked.against else ""
-    return f"python -m benchmarks {asked.name or '--all'}{' --quick' if asked.quick else ''}{against}"
+def _how(asked: argparse.Namespace) -> str:
+    return f"{' --quick' if asked.quick else ''}{f' --against {asked.against}' if asked.against else ''}"
 
 
 def machine() -> str:
