@@ -145,20 +145,22 @@ class Runner:
         """Apply what the log has, turn the ring, write what it decided; what it owes the log goes with the next.
 
         Where an interval has ended the ring is turned there first, by the readings from before its end alone: what
-        flowed is counted in its interval, however late the tick.
+        flowed is counted in its interval, however late the tick. Readings that come while it works wait for the next:
+        they would be from after `now_us`.
         """
+        ends = [self._log.end("telemetry", partition) for partition in range(len(self._next))]
         with self._lock:
             award = self.ring.award
             end_us = None if award is None else self.ring.settings.end_before(now_us, award.interval)
             if end_us is not None:
-                self._turn(end_us, until_us=end_us)
-            return self._turn(now_us)
+                self._turn(end_us, ends, until_us=end_us)
+            return self._turn(now_us, ends)
 
-    def _turn(self, now_us: int, until_us: int | None = None) -> Turn:
-        """One turn at `now_us`, with the readings of up to `until_us`, or all there are."""
+    def _turn(self, now_us: int, ends: Sequence[int], until_us: int | None = None) -> Turn:
+        """One turn at `now_us`, with the readings before `ends`, and of up to `until_us` where that is given."""
         self._follow_registry()
-        for partition in range(len(self._next)):
-            self._ingest(partition, now_us, until_us)
+        for partition, end in enumerate(ends):
+            self._ingest(partition, now_us, end, until_us)
         turn = self.ring.turn(now_us)
         if turn.began is not None:
             self._owed.append(self._event(turn, now_us))
@@ -203,13 +205,15 @@ class Runner:
         commits = [(GROUP, "telemetry", partition, offset) for partition, offset in enumerate(self._next)]
         self._log.transact(entries, commits, self._claim)
 
-    def _ingest(self, partition: int, now_us: int, until_us: int | None) -> None:
-        """Apply what the partition has now, or up to the first from after `until_us`; the rest is for the next turn."""
+    def _ingest(self, partition: int, now_us: int, end: int, until_us: int | None) -> None:
+        """Apply the partition's readings before offset `end`, or up to the first from after `until_us`."""
         more = True
         while more:
             entries = self._log.read("telemetry", partition, self._next[partition], _READ_AT_ONCE)
             more = len(entries) == _READ_AT_ONCE
             for entry in entries:
+                if entry.offset >= end:
+                    return
                 batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
                 if until_us is not None and newest_us(batch) > until_us:
                     return

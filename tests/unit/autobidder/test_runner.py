@@ -19,6 +19,7 @@ from powerflock.domain.policy import Policy
 from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.log.port import Fenced
+from powerflock.plant.model import Turn
 from powerflock.plant.policies import PolicyBatch
 from powerflock.plant.ring import Ring
 from powerflock.twins.columns import Shard
@@ -187,6 +188,27 @@ def test_readings_sent_twice_count_once() -> None:
     assert twins(runner.ring) == before
     assert runner.counts.repeated == 12
     assert runner.counts.applied == 4 * 12
+
+
+def test_readings_that_come_during_a_long_tick_are_taken_by_the_next_and_refused_by_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a restart, whose first turn is at the end of an interval that has passed and takes its time."""
+    world, runner = started(4)
+    world.minute = 8
+    turn = runner.ring.turn
+
+    def slow(now_us: int) -> Turn:
+        world.minute += 2
+        world.report()
+        return turn(now_us)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.ring, "turn", slow)
+        runner.tick(world.now_us)
+    assert runner.counts.applied == 4 * 12
+    runner.tick(world.now_us)
+    assert (runner.counts.refused, runner.counts.applied) == (0, 6 * 12)
 
 
 def test_a_second_owner_fences_the_first_before_it_can_write() -> None:
