@@ -42,15 +42,17 @@ FIGURES: dict[str, Figure] = {
         83_200, "readings/s", "benchmark", "end_to_end: most readings acknowledged, 1,000 homes at once"
     ),
     "apply": Figure(
-        15_400_000, "readings/s", "benchmark",
-        "twins: readings applied, 1,000,000 devices in random order, batches of 10,000, "
+        12_300_000, "readings/s", "benchmark",
+        "twins: readings applied, 1,000,000 sites with 2,498,782 devices in random order, batches of 10,000, "
         "decoded from the log's Arrow bytes",
     ),
-    "estimate": Figure(
-        54.2, "ms", "benchmark", "groups: site estimates from device columns, 1,000,000 sites in 2,000 feeders"
+    "estimate": Figure(72.1, "ms", "benchmark", "groups: site estimates from 2,498,782 devices"),
+    "sums": Figure(
+        49.1, "ms", "benchmark", "groups: group sums, all GroupTable columns of 1,000,000 sites in 2,110 groups"
     ),
-    "sums": Figure(14.5, "ms", "benchmark", "groups: group sums, 1,000,000 sites in 2,000 feeders"),
-    "curves": Figure(28.1, "ms", "benchmark", "groups: curve sums, 1,000,000 sites × 41 prices"),
+    "curves": Figure(
+        119, "ms", "benchmark", "groups: curve sums, 1,000,000 sites × 41 prices, failure classes included"
+    ),
     "plan": Figure(7.65, "s", "benchmark", "site_optimiser: 1,000,000 homes, a day of half-hours, one thread"),
     "policy_bytes": Figure(216, "bytes", "benchmark", "policy: real homes, 48 intervals: a policy"),
     "policy_write": Figure(84, "µs", "benchmark", "policy: real homes, 48 intervals: writing a policy"),
