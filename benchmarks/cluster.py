@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 
 from benchmarks.device_clients import Clients
 from benchmarks.end_to_end import Measured, addresses, cpu_s, homes, process, spread, watch
@@ -79,11 +80,16 @@ def _plant(folder: Path, servers: str) -> Iterator[Plant]:
     with ExitStack() as stack:
         pids, found = {}, {}
         for role in ROLES:
-            command = [sys.executable, "-m", "powerflock", role, "--name", role, "--config", str(settings)]
-            child, output = stack.enter_context(process(command, folder / role, folder))
+            child, found[role] = role_process(stack, settings, role, role)
             pids[role] = child.pid
-            found[role] = addresses(child, output, 2 if role in {"gateway", "api"} else 1)[-1]
         yield Plant(found["api"], found["gateway"], data, pids)
+
+
+def role_process(stack: ExitStack, settings: Path, role: str, name: str) -> tuple[Popen[bytes], str]:
+    """A role's process until the stack ends, and its address: its door where it has one, else its page of health."""
+    command = [sys.executable, "-m", "powerflock", role, "--name", name, "--config", str(settings)]
+    child, output = stack.enter_context(process(command, settings.parent / name, settings.parent))
+    return child, addresses(child, output, 2 if role in {"gateway", "api"} else 1)[-1]
 
 
 async def _measure(plant: Plant, seconds: int, messages: int) -> tuple[Measured, dict[str, float]]:

@@ -6,7 +6,6 @@ ports are fixed for the run, because homes reconnect to where they were.
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ import msgspec
 
 from benchmarks.end_to_end import process
 from benchmarks.rows import Row, less_is_better
+from tests.kafka.brokers import free_ports
 
 NAME = "start"
 SUMMARY = "from the command to the first live number: the demo of 1,000 homes, first and started again"
@@ -34,9 +34,10 @@ def run(*, quick: bool) -> list[Row]:
     """Rows: seconds to the first live number in an empty folder, and in one with a past."""
     with tempfile.TemporaryDirectory(prefix="powerflock-bench-") as name:
         folder = Path(name)
-        own = ["--data-dir", str(folder / "data"), "--port", str(_free_port()), "--gateway-port", str(_free_port())]
+        port, door = map(str, free_ports(2))
+        own = ["--data-dir", str(folder / "data"), "--port", port, "--gateway-port", door]
         command = [sys.executable, "-m", "powerflock", "up", "--demo", "--homes", str(HOMES), *own]
-        url = f"http://127.0.0.1:{own[3]}/api/v1/state"
+        url = f"http://127.0.0.1:{port}/api/v1/state"
         first_s = _live_after_s(command, folder / "first", url, stay_s=RUN_S)
         runs = range(QUICK_RUNS if quick else RUNS)
         again_s = median(_live_after_s(command, folder / f"again-{run}", url, stay_s=1.0) for run in runs)
@@ -79,9 +80,3 @@ def _live(url: str) -> bool:
     except OSError:
         return False
     return state.phase == "running" and state.output.delivered_mw is not None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,7 +8,6 @@ other partitions have commands to write meanwhile: how many, and how long they w
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 import time
@@ -21,17 +20,17 @@ from subprocess import Popen
 
 import numpy as np
 
-from benchmarks.cluster import enrolled
-from benchmarks.end_to_end import addresses, process
+from benchmarks.cluster import enrolled, role_process
 from benchmarks.kafka import broker, produce
 from benchmarks.rows import Row, less_is_better
 from powerflock.domain.arrays import Records
 from powerflock.domain.batches import decode
 from powerflock.domain.columns import COMMAND, TELEMETRY
 from powerflock.domain.registry import Registry
+from powerflock.log.follower import entries
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.open import open_log
-from powerflock.log.port import Entry, Log
+from powerflock.log.port import Log
 from powerflock.plant.messages import decode_report
 from powerflock.sim.homes import generate
 
@@ -97,19 +96,12 @@ def _plant(folder: Path, servers: str, homes: int, log: Log) -> Iterator[Plant]:
         "[api]\nport = 0\n[process]\nport = 0\n"
     )
     with ExitStack() as stack:
-
-        def start(role: str, name: str, count: int = 1) -> tuple[Popen[bytes], list[str]]:
-            command = [sys.executable, "-m", "powerflock", role, "--name", name, "--config", str(settings)]
-            child, output = stack.enter_context(process(command, folder / name, folder))
-            return child, addresses(child, output, count)
-
-        _, (_, api) = start("api", "p1", 2)
+        _, api = role_process(stack, settings, "api", "p1")
         enrolled(api, folder / "plant" / "enrol.key", generate(homes, 1, 1, 0).specs)
-        start("autobidder", "a1")
+        role_process(stack, settings, "autobidder", "a1")
         twins = []
         for name in ("t1", "t2"):
-            child, (health,) = start("twins", name)
-            twins.append((child, health))
+            twins.append(role_process(stack, settings, "twins", name))
             _until(f"{name} to own a partition", lambda: bool(_owned(twins[-1][1])))
         _until(
             "the partitions to be shared", lambda: all(len(_owned(health)) == PARTITIONS // 2 for _, health in twins)
@@ -122,7 +114,7 @@ def _readings(log: Log) -> list[Records]:
     registry, rng = Registry.empty(PARTITIONS), np.random.default_rng(1)
     rows = []
     for part in range(PARTITIONS):
-        registry.replay(part, [entry.payload for entry in _entries(log, "registry", part, 0)])
+        registry.replay(part, [entry.payload for entry in entries(log, "registry", part, 0)])
         own: Records = np.zeros(registry.table(part).devices, TELEMETRY)
         own["device"] = rng.permutation(own.size)
         own["energy_kwh"] = 5.0
@@ -172,8 +164,8 @@ def _take_over(log: Log, plant: Plant) -> Taken:
             raise RuntimeError(f"nobody took over within {_PATIENCE_S:g} s")
         time.sleep(_LOOK_S)
     seconds = time.monotonic() - killed
-    written = [_entries(log, "commands", part, ends[part]) for part in others]
-    commands = sum(decode(entry.payload, COMMAND).size for entries in written for entry in entries)
+    written = (entry for part in others for entry in entries(log, "commands", part, ends[part]))
+    commands = sum(decode(entry.payload, COMMAND).size for entry in written)
     return Taken(sum(plant.rows[part].size for part in gone), seconds, silence_s, commands)
 
 
@@ -184,14 +176,6 @@ def _reports(log: Log, parts: Collection[int]) -> dict[int, tuple[int, int]]:
         for entry in log.newest("reports", part):
             report = decode_report(entry.payload)
             found[part] = report.epoch, report.now_us
-    return found
-
-
-def _entries(log: Log, topic: str, partition: int, offset: int) -> list[Entry]:
-    found: list[Entry] = []
-    while entries := log.read(topic, partition, offset):
-        found += entries
-        offset = entries[-1].offset + 1
     return found
 
 

@@ -36,7 +36,7 @@ from powerflock.domain.columns import SITE_EVENT, TELEMETRY
 from powerflock.domain.enrolment import TOPIC
 from powerflock.domain.outcomes import Outcome
 from powerflock.domain.site import SiteSpec
-from powerflock.log.follower import Follower
+from powerflock.log.follower import Follower, entries
 from powerflock.log.port import Log
 from powerflock.market.account import Settlement, newest_of
 from powerflock.plant.model import Turn
@@ -48,7 +48,6 @@ from powerflock.twins.snapshot import Mark
 GROUP = "plant"
 _COMMANDS_KEPT, _ACCOUNTS_KEPT, _POLICIES_KEPT = 1000, 2, 1
 _ROWS_KEPT = 100_000
-_READ_AT_ONCE = 1000
 
 
 class Runner:
@@ -207,18 +206,12 @@ class Runner:
 
     def _ingest(self, partition: int, now_us: int, end: int, until_us: int | None) -> None:
         """Apply the partition's readings before offset `end`, or up to the first from after `until_us`."""
-        more = True
-        while more:
-            entries = self._log.read("telemetry", partition, self._next[partition], _READ_AT_ONCE)
-            more = len(entries) == _READ_AT_ONCE
-            for entry in entries:
-                if entry.offset >= end:
-                    return
-                batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
-                if until_us is not None and newest_us(batch) > until_us:
-                    return
-                self.counts.take(self.ring.ingest(partition, batch, now_us))
-                self._next[partition] = entry.offset + 1
+        for entry in entries(self._log, "telemetry", partition, self._next[partition], end):
+            batch = decode(entry.payload, TELEMETRY, SITE_EVENT)
+            if until_us is not None and newest_us(batch) > until_us:
+                return
+            self.counts.take(self.ring.ingest(partition, batch, now_us))
+            self._next[partition] = entry.offset + 1
 
     def _save(self, now_us: int) -> None:
         """Save a copy of each partition as it stands where the interval begins; every half-hour, what was learned."""
