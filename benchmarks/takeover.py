@@ -39,7 +39,7 @@ SUMMARY = "100,000 devices taken over from a twins process that was killed, the 
 
 HOMES, QUICK_HOMES = 72_000, 2_000
 PARTITIONS, INTERVAL_S, BATCH_ROWS, PERIOD_S = 4, 300, 10_000, 5.0
-SESSION_S, LIMIT_S, SILENCE_S = 10, 15.0, 3.0
+SESSION_S, LIMIT_S, SILENCE_S = KafkaOptions().session_s, 15.0, 3.0
 _PATIENCE_S, _LOOK_S, _BEFORE_S = 300.0, 0.1, 3.0
 _OWNED = 'powerflock_partition_owned{partition="'
 

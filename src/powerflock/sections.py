@@ -142,7 +142,7 @@ class KafkaSettings(Section):
         default=30.0, ge=1.0, le=600.0, description="How long an owner may pause within a transaction, seconds."
     )
     session_s: float = Field(
-        default=10.0, ge=1.0, le=600.0, description="Silence after which a member's partitions go to others, seconds."
+        default=6.0, ge=1.0, le=600.0, description="Silence after which a member's partitions go to others, seconds."
     )
 
 

@@ -110,12 +110,14 @@ class PartitionRunner:
         """Where the readings end now. Asked before the time is, no reading before it is from later than that time."""
         return self._log.end("telemetry", self.partition)
 
-    def ingest(self, now_us: int, until: int) -> None:
+    def ingest(self, now_us: int, until: int, order: Order | None = None) -> None:
         """What is new in the registry, and of readings before offset `until`; where an interval ended books are closed.
 
         They are closed between the readings from before its end and those from after it, also of intervals that passed
-        while nobody owned the partition: each has what flowed in it.
+        while nobody owned the partition: each has what flowed in it, at the price that `order` tells.
         """
+        if order is not None:
+            self.member.heed(order)
         self._follow_registry()
         self.lag = max(until - self._next, 0)
         for entry in entries(self._log, "telemetry", self.partition, self._next, until):
@@ -131,8 +133,7 @@ class PartitionRunner:
 
         Readings are taken up to the offset `until`. Returns the commands, which are in the log now.
         """
-        self.member.heed(order)
-        self.ingest(now_us, until)
+        self.ingest(now_us, until, order)
         member, was = self.member, self.member.interval
         self.report, policies = member.look(order, now_us)
         self._policies_owed += policies

@@ -21,7 +21,7 @@ TOPIC = "registry"
 """The log topic of the events, by partition."""
 
 
-class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Event `number` of a partition: the site's row, its devices' numbers in the order of nameplates, and its spec."""
 
     number: int
@@ -85,7 +85,7 @@ def decide(
         if reason is not None or (was is not None and was.spec == spec):
             continue
         had = () if was is None else was.devices
-        more = len(spec.nameplates()) - len(had)
+        more = spec.device_count - len(had)
         now = Standing(row if was is None else was.row, (*had, *range(device, device + more)), spec)
         changes.append(SiteChange(number, *now))
         known[spec.site] = now

@@ -21,7 +21,7 @@ from powerflock.domain.enrolment import Decision, Ends, SiteChange, Standing, de
 from powerflock.domain.errors import InconsistentRegistry, InvalidInput, NotFound
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
-from powerflock.domain.site import SiteSpec, Tariff
+from powerflock.domain.site import Nameplate, SiteSpec, Tariff
 from powerflock.domain.site_columns import TableColumn, plate_columns, spec_columns
 
 ABSENT = -1
@@ -129,6 +129,14 @@ TABLE_COLUMNS = {item.name: _DTYPES[str(item.type)] for item in fields(SiteTable
 """Name and dtype of each of the table's columns, in order."""
 
 
+class _Changed(NamedTuple):
+    """A change that says something new: how many devices the site had (0: it is new), and those it has now."""
+
+    change: SiteChange
+    had: int
+    plates: list[Nameplate]
+
+
 class _Partition:
     """`numbers[row]` is the newest event's; `scattered` are device numbers that do not simply follow each other."""
 
@@ -149,7 +157,7 @@ class _Partition:
         if scattered is not None:
             return scattered
         first = int(self.table.first_device[row])
-        return tuple(range(first, first + len(self.specs[row].nameplates())))
+        return tuple(range(first, first + self.specs[row].device_count))
 
     def standing(self, row: int) -> Standing:
         """A site as it is known."""
@@ -223,20 +231,18 @@ class Registry:
         for change in changes:
             _check(part, partition, change)
             part.hold(change)
-        added: list[int] = []
-        updated: list[int] = []
-        changed: list[tuple[SiteChange, int]] = []
+        changed: list[_Changed] = []
         for change in part.take():
-            new = change.row == len(part.specs)
-            if not new and part.specs[change.row] == change.spec:
+            known = part.specs[change.row] if change.row < len(part.specs) else None
+            if known == change.spec:
                 part.numbers[change.row] = change.number
                 continue
-            changed.append((change, 0 if new else len(part.specs[change.row].nameplates())))
-            (added if new else updated).append(change.row)
+            changed.append(_Changed(change, 0 if known is None else known.device_count, change.spec.nameplates()))
             self._put(part, change)
         if changed:
-            _refresh(part, added, updated, changed)
-        return Applied(np.array(added, np.int64), np.array(updated, np.int64))
+            _refresh(part, changed)
+        rows = [[each.change.row for each in changed if bool(each.had) is old] for old in (False, True)]
+        return Applied(*(np.array(each, np.int64) for each in rows))
 
     def replay(self, partition: int, payloads: Iterable[bytes]) -> Applied:
         """Fold entries of the registry topic in, of whatever format; rows that were added are not also updated."""
@@ -328,51 +334,44 @@ def _check(part: _Partition, partition: int, change: SiteChange) -> None:
     if holder != site or part.row_of.get(site, change.row) != change.row:
         raise InconsistentRegistry(f"{place} puts site {site} in row {change.row}, which is not its own")
     shared = min(len(had), len(change.devices))
-    if change.devices[:shared] != had[:shared] or len(change.devices) != len(change.spec.nameplates()):
+    if change.devices[:shared] != had[:shared] or len(change.devices) != change.spec.device_count:
         raise InconsistentRegistry(f"{place} numbers the devices of site {site} {change.devices}; known are {had}")
 
 
-def _refresh(
-    part: _Partition, added: Sequence[int], updated: Sequence[int], changed: Sequence[tuple[SiteChange, int]]
-) -> None:
+def _refresh(part: _Partition, changed: Sequence[_Changed]) -> None:
     """Replace the partition's table by one with the new rows and devices at its end and the updated rows rewritten."""
-    for row in (*updated, *added):
-        part.place_of.setdefault(_place(part.specs[row]), len(part.place_of))
-    new = _new_device_columns(changed) | _site_columns(part, added)
+    updated = [each for each in changed if each.had]
+    rewritten = _site_columns(part, updated)
+    new = _new_device_columns(changed) | _site_columns(part, [each for each in changed if not each.had])
     columns = {name: np.concatenate((getattr(part.table, name), new[name])) for name in TABLE_COLUMNS}
     if updated:
-        for name, values in _site_columns(part, updated).items():
-            columns[name][list(updated)] = values
-        rewritten = [change for change, had in changed if had]
-        plates = [plate for change in rewritten for plate in change.spec.nameplates()]
-        numbers = [number for change in rewritten for number in change.devices]
-        for name, values in plate_columns(plates).items():
+        rows = [each.change.row for each in updated]
+        for name, values in rewritten.items():
+            columns[name][rows] = values
+        numbers = [number for each in updated for number in each.change.devices]
+        for name, values in plate_columns([plate for each in updated for plate in each.plates]).items():
             columns[name][numbers] = values
     part.table = SiteTable.of(columns, part.place_of)
+
+
+def _site_columns(part: _Partition, changed: Sequence[_Changed]) -> dict[str, TableColumn]:
+    """The sites' own columns; places that are new are numbered."""
+    specs = [each.change.spec for each in changed]
+    places = [part.place_of.setdefault(_place(spec), len(part.place_of)) for spec in specs]
+    return spec_columns(specs) | {"place": np.array(places, np.int32)}
 
 
 def _place(spec: SiteSpec) -> Place:
     return Place(spec.region, spec.feeder, spec.path, spec.sets, spec.gateway, spec.provider, spec.firmware)
 
 
-def _site_columns(part: _Partition, rows: Sequence[int]) -> dict[str, TableColumn]:
-    specs = [part.specs[row] for row in rows]
-    places = np.array([part.place_of[_place(spec)] for spec in specs], np.int32)
-    return spec_columns(specs) | {"place": places}
-
-
-def _new_device_columns(changed: Sequence[tuple[SiteChange, int]]) -> dict[str, TableColumn]:
+def _new_device_columns(changed: Sequence[_Changed]) -> dict[str, TableColumn]:
     """What new devices put at the end of the columns, in the order of their numbers."""
-    new = sorted(
-        (number, change.row, plate)
-        for change, had in changed
-        for number, plate in zip(change.devices[had:], change.spec.nameplates()[had:], strict=True)
-    )
-    sites = [change for change, had in changed if not had]
-    meter = [plate.kind is DeviceKind.METER for change in sites for plate in change.spec.nameplates()]
-    number = [number for change in sites for number in change.devices]
-    return plate_columns([plate for _, _, plate in new]) | {
-        "device_site": np.array([row for _, row, _ in new], np.int32),
-        "first_device": np.array([change.devices[0] for change in sites], np.int32),
-        "meter_device": np.array(number, np.int32)[np.array(meter, np.bool_)],
+    number = np.array([number for each in changed for number in each.change.devices[each.had :]], np.int32)
+    row = np.array([each.change.row for each in changed for _ in each.plates[each.had :]], np.int32)
+    columns = plate_columns([plate for each in changed for plate in each.plates[each.had :]]) | {"device_site": row}
+    order = np.argsort(number)
+    return {name: values[order] for name, values in columns.items()} | {
+        "first_device": np.array([each.change.devices[0] for each in changed if not each.had], np.int32),
+        "meter_device": number[columns["device_kind"] == DeviceKind.METER],  # only a new site has a new meter
     }

@@ -1,6 +1,7 @@
 """What is known of a site before any telemetry: its devices, limits, tariff and place in the network.
 
-Passive signs: power and energy are positive into the site. Times of day are local half-hours, 48 a day.
+Passive signs: power and energy are positive into the site. Times of day are local half-hours, 48 a day. A spec holds
+only what was there before it, never itself: the garbage collector need not look at the 100,000s of a partition.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MOST_DEVICES, MOST_GROUPS = 64, 16
 KindName: TypeAlias = Literal["battery", "solar", "ev_charger", "load"]
 
 
-class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Energy prices by local half-hour, $/kWh: 48 values each; `import_per_kwh` ≥ `export_per_kwh` slot by slot."""
 
     name: str
@@ -28,7 +29,7 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     export_per_kwh: tuple[float, ...]
 
 
-class BatterySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BatterySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A battery's nameplate and its owner's terms. Limits in use come from telemetry where it reports them."""
 
     capacity_kwh: float
@@ -40,7 +41,7 @@ class BatterySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wear_per_kwh: float = 0.02
 
 
-class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A device beyond a site's first battery, its roof and its meter. A battery has `battery`, the others `rated_kw`.
 
     `report_period_s` is how often it reports; 0 means as often as the gateway asks.
@@ -64,7 +65,7 @@ class Nameplate(NamedTuple):
     discharge_limit_kw: float = 0.0
 
 
-class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One site. `daily_load_kwh` and `solar_kw` shape its forecast until it has a history of its own.
 
     `battery` and `solar_kw` are its first battery and roof; `devices` are any more of them, car chargers and loads that
@@ -102,12 +103,17 @@ class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """All the site's panels."""
         return self.solar_kw + sum(device.rated_kw for device in self.devices if device.kind == "solar")
 
+    @property
+    def device_count(self) -> int:
+        """How many devices the site has: the length of its `nameplates`."""
+        return (self.battery is not None) + (self.solar_kw > 0) + 1 + len(self.devices)
+
     def nameplates(self) -> list[Nameplate]:
         """The site's devices in the order of their numbers: battery, solar, meter, then `devices`."""
         every = self.report_period_s
         first = [_battery_plate("battery", self.battery, every)] if self.battery is not None else []
         if self.solar_kw > 0:
-            first.append(Nameplate("solar", DeviceKind.SOLAR, every, discharge_limit_kw=self.solar_kw))
+            first.append(Nameplate("solar", DeviceKind.SOLAR, every, 0.0, 0.0, self.solar_kw))
         first.append(Nameplate("meter", DeviceKind.METER, every))
         return first + [_plate(device) for device in self.devices]
 

@@ -77,7 +77,8 @@ class KafkaOptions:
     transaction, so that plants can share a cluster.
     `patience_s` is how long a call waits for the brokers; `transaction_s` how long an owner may pause in the middle of
     a transaction before the brokers take it away; `session_s` how long a member may be silent before others take its
-    partitions.
+    partitions: the least that brokers allow unless told otherwise, as the client's own threads keep the membership
+    however busy the process is.
     """
 
     servers: str = "localhost:9092"
@@ -90,7 +91,7 @@ class KafkaOptions:
     security: Security = Security()
     patience_s: float = 30.0
     transaction_s: float = 30.0
-    session_s: float = 10.0
+    session_s: float = 6.0
 
     def __post_init__(self) -> None:
         """Refuse what no cluster accepts."""

@@ -19,6 +19,8 @@ from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import Mapper, convexified, solve_each
 
 _STEP_US = MICROS_PER_HOUR // 2
+_BLOCK = 512
+"""Homes whose policies are objects at once: a whole partition's would keep the garbage collector from the turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,13 @@ def policy_batch(problems: SiteProblems, homes: I64, start_us: int, epoch: int, 
     begins_us = start_us + np.rint((np.cumsum(coarse.hours) - coarse.hours) * MICROS_PER_HOUR).astype(np.int64)
     kept = int((begins_us < start_us + MICROS_PER_DAY).sum())
     levels = solve_levels(coarse, mapper)[:, :kept]
-    made = policies_of(coarse, levels, range(homes.size), start_us, Basis.OWNER)
-    until_us = made[0].horizon_us if made else start_us
-    return PolicyBatch(epoch, until_us, homes.tolist(), [policy.to_bytes() for policy in made])
+    payloads, until_us = list[bytes](), start_us
+    for first in range(0, homes.size, _BLOCK):
+        block = range(first, min(first + _BLOCK, homes.size))
+        made = policies_of(coarse, levels, block, start_us, Basis.OWNER)
+        payloads += [policy.to_bytes() for policy in made]
+        until_us = made[0].horizon_us
+    return PolicyBatch(epoch, until_us, homes.tolist(), payloads)
 
 
 def half_hourly(problems: SiteProblems, start_us: int) -> SiteProblems:

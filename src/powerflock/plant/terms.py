@@ -10,7 +10,7 @@ import numpy as np
 from powerflock.domain.arrays import F64, I32, I64
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.registry import SiteTable
-from powerflock.domain.site import SLOTS_PER_DAY, SiteSpec
+from powerflock.domain.site import SLOTS_PER_DAY, SiteSpec, Tariff
 from powerflock.optimise.problem import Batteries
 
 _SLOT_US = MICROS_PER_HOUR // 2
@@ -37,12 +37,16 @@ class Terms:
     @staticmethod
     def of(specs: Sequence[SiteSpec]) -> Terms:
         """The specs of one partition, in row order. Places are sites' coordinates rounded to a tenth of a degree."""
-        books: dict[tuple[object, int], int] = {}
+        numbers: dict[Tariff, int] = {}
+        shared = {id(spec.tariff): spec.tariff for spec in specs}  # so that few are compared by their 96 prices
+        number = {key: numbers.setdefault(tariff, len(numbers)) for key, tariff in shared.items()}
+        books: dict[tuple[int, int], int] = {}
         places: dict[tuple[float, float], int] = {}
         tariff, place = [], []
         for spec in specs:
-            tariff.append(books.setdefault((spec.tariff, spec.utc_offset_minutes), len(books)))
+            tariff.append(books.setdefault((number[id(spec.tariff)], spec.utc_offset_minutes), len(books)))
             place.append(places.setdefault((round(spec.latitude, 1), round(spec.longitude, 1)), len(places)))
+        stored = [spec.storage for spec in specs]
         sample = dict(zip(tariff, specs, strict=True))
         return Terms(
             np.array([_utc(sample[row].tariff.import_per_kwh, sample[row]) for row in range(len(books))]).reshape(
@@ -52,7 +56,7 @@ class Terms:
                 -1, 48
             ),
             np.array(tariff, np.int32),
-            np.array([spec.storage.wear_per_kwh if spec.storage else 0.0 for spec in specs]),
+            np.array([storage.wear_per_kwh if storage else 0.0 for storage in stored]),
             np.array([spec.rated_solar_kw for spec in specs]),
             np.array([spec.daily_load_kwh for spec in specs]),
             np.array([spec.utc_offset_minutes for spec in specs], np.int32),

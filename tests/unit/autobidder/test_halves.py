@@ -151,6 +151,22 @@ def test_a_snapshot_from_after_the_books_were_opened_gives_way_to_the_one_before
     assert state_hash(new.member.shard.twins) == state_hash(shard)
 
 
+def test_a_new_owner_counts_what_passed_at_its_price_before_it_turns_once() -> None:
+    """So that it can take in the readings of an interval beside other partitions' turns, not in one of them."""
+    cluster = Cluster()
+    cluster.run(8)
+    cluster.twins[0] = None
+    cluster.run(5)
+    order = decode_order(cluster.log.newest("orders", 0)[0].payload)
+    new = cluster.take_over(0, "second")
+    was = new.member.interval
+    new.ingest(cluster.now_us, new.end(), order)
+    assert new.member.interval == order.interval == was + 1
+    assert new.member.spot_per_mwh == order.spot_per_mwh
+    assert new.member.closed is not None
+    assert (new.member.closed.first, new.member.closed.until) == (was, order.interval)
+
+
 def test_owners_are_paid_the_same_though_their_partition_changed_hands() -> None:
     def paid(*, changes: bool) -> float:
         cluster = Cluster()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from powerflock.domain.errors import InvalidInput
-from powerflock.domain.site import BatterySpec, SiteSpec, Tariff, check_spec
+from powerflock.domain.site import BatterySpec, DeviceSpec, SiteSpec, Tariff, check_spec
 
 FLAT = Tariff("flat", (0.3,) * 48, (0.05,) * 48)
 GOOD = SiteSpec("home-1", "feeder-1", "VIC1", FLAT, BatterySpec(10.0, 5.0, 5.0), solar_kw=5.0)
@@ -17,6 +17,16 @@ GOOD = SiteSpec("home-1", "feeder-1", "VIC1", FLAT, BatterySpec(10.0, 5.0, 5.0),
 def test_a_good_spec_passes_and_survives_json() -> None:
     assert check_spec(GOOD) is GOOD
     assert msgspec.json.decode(msgspec.json.encode(GOOD), type=SiteSpec) == GOOD
+
+
+@pytest.mark.parametrize("battery", [None, BatterySpec(10.0, 5.0, 5.0)])
+@pytest.mark.parametrize("solar_kw", [0.0, 5.0])
+@pytest.mark.parametrize("devices", [(), (DeviceSpec("car", "ev_charger", rated_kw=7.4),)])
+def test_a_site_counts_its_devices_as_its_nameplates_do(
+    battery: BatterySpec | None, solar_kw: float, devices: tuple[DeviceSpec, ...]
+) -> None:
+    spec = SiteSpec("home-1", "feeder-1", "VIC1", FLAT, battery, solar_kw, devices=devices)
+    assert spec.device_count == len(spec.nameplates())
 
 
 @pytest.mark.parametrize(

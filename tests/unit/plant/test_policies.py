@@ -11,6 +11,7 @@ import pytest
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.policy import Basis, Policy
 from powerflock.optimise.problem import SiteProblems
+from powerflock.plant import policies
 from powerflock.plant.policies import half_hourly, policy_batch
 from powerflock.plant.ring import Ring
 from tests.unit.plant.small import LENGTH_US, SETTINGS, START_US, TICK_US, Meters, enrolled, homes
@@ -39,6 +40,12 @@ def test_each_home_gets_one_for_a_day_at_most_and_on_its_own_prices() -> None:
         (Basis.OWNER, START_US, batch.until_us)
     }
     assert max(map(len, batch.payloads)) < 400
+
+
+def test_homes_whose_policies_are_made_in_several_blocks_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = policy_batch(problems(), HOMES, START_US, 7, map)
+    monkeypatch.setattr(policies, "_BLOCK", 3)
+    assert policy_batch(problems(), HOMES, START_US, 7, map) == whole
 
 
 def test_a_home_on_a_day_and_night_tariff_keeps_its_energy_for_the_day() -> None:

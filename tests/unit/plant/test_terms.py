@@ -33,7 +33,8 @@ def test_a_local_price_holds_at_its_local_time(offset_minutes: int, local_hour_a
 
 def test_homes_on_the_same_tariff_and_clock_share_a_row() -> None:
     other = msgspec.structs.replace(BY_SLOT, name="other")
-    terms = Terms.of([site(600), site(600, other), site(600), site(0)])
+    copy = Tariff(BY_SLOT.name, BY_SLOT.import_per_kwh, BY_SLOT.export_per_kwh)
+    terms = Terms.of([site(600), site(600, other), site(600, copy), site(0)])
     assert terms.tariff.tolist() == [0, 1, 0, 2]
     assert terms.import_per_kwh.shape == (3, 48)
 

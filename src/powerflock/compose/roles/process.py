@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -38,6 +39,12 @@ from powerflock.log.port import Log
 from powerflock.settings import Settings
 
 logger = logging.getLogger("powerflock")
+_SWITCH_S = 0.0005
+"""How long a thread waits for another one that computes in Python.
+
+A turn gives the interpreter away at each of its hundreds of array operations; waiting the usual 5 ms after each while a
+partition recovers or policies are made beside it, it would be silent for seconds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Role(Protocol):
 def run_role(settings: Settings, role: str, make: Callable[[Parts], Role]) -> None:
     """Run a role's process until interrupted; `InvalidInput` for what the user can mend, `LogError` otherwise."""
     log_to_stderr()
+    sys.setswitchinterval(_SWITCH_S)
     if not settings.log.url.startswith(KAFKA):
         bound = "must be kafka://HOST:PORT[,HOST:PORT]: the roles share a plant through a cluster"
         raise InvalidInput("log.url", settings.log.url, bound, "On one machine, `powerflock up` needs none.")

@@ -1,10 +1,10 @@
 """`powerflock twins`: the partitions that the group gives this process, each turned by a runner of its own.
 
 One thread ticks all partitions it owns, one after another; a partition that came lately recovers beside the ticks of
-the others. A partition that goes is given up between two ticks, with all that was decided written; one that was lost is
-dropped, for its next owner has fenced it already. Where a fence came from a process that had no right to the partition
-any more (it was taking it over when it lost it), or from brokers that gave a transaction up, the group still says that
-the partition is this process's: then it is claimed again.
+the others, and takes the readings since its interval began there too. A partition that goes is given up between two
+ticks, with all that was decided written; one that was lost is dropped, for its next owner has fenced it already. Where
+a fence came from a process that had no right to the partition any more (it was taking it over when it lost it), or from
+brokers that gave a transaction up, the group still says that the partition is this process's: then it is claimed again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 
 import msgspec
@@ -256,6 +257,10 @@ class Twins:
             parts.log, partition, parts.name, member, snapshots, self._writer, followers(parts.settings.history)
         )
         runner.recover()
+        with suppress(LogError, InvalidInput, OSError):  # the partition's first tick meets the same, and tells it
+            for _ in range(2):  # the readings of an interval, then those that came meanwhile: few are left to the ticks
+                until = runner.end()
+                runner.ingest(parts.clock.now_us(), until, self._orders.newest)
         return runner
 
     def _drop(self, partition: int) -> None:

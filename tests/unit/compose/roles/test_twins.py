@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from powerflock.autobidder.enrolment import LogRegistrar
 from powerflock.compose.roles.process import Parts
 from powerflock.compose.roles.twins import Twins
+from powerflock.domain.batches import encode as encode_batch
+from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.plant.messages import Order, encode
 from tests.acceptance.processes import until
 from tests.unit.compose.roles.conftest import ELSEWHERE, HERE, Told
+from tests.unit.plant.small import Meters, homes
 
 
 class Answered:
@@ -94,6 +98,32 @@ def test_a_partition_that_went_and_came_back_is_turned_again(twins: Twins) -> No
     turned(twins, {1})
     twins.assigned([0])
     turned(twins, {0, 1})
+
+
+def test_a_partition_comes_with_its_readings_taken_so_the_others_turns_do_not_wait_for_them(parts: Parts) -> None:
+    """Those of an interval are millions; a turn takes only what came since."""
+    specs = homes(4)
+    LogRegistrar(parts.log, Registry.empty(2)).enrol(specs, parts.log.claim("enrolment", "test"))
+    readings = Meters(specs, 0, 2).read(parts.clock.now_us())
+    parts.log.append("telemetry", 0, encode_batch(readings))
+    role = Twins(parts)
+    runner = role._recovered(0)
+    assert runner.counts.applied == readings.size > 0
+    assert not role._runners, "no turn was needed"
+    role._writer.shutdown()
+
+
+def test_a_partition_whose_readings_are_of_a_later_version_is_owned_and_tells_it(parts: Parts) -> None:
+    parts.log.append("orders", 0, encode(Order(parts.clock.now_us(), 1, 90.0, np.zeros(0))))
+    parts.log.append("telemetry", 1, b"of a later version")
+    role = Twins(parts)
+    role.assigned([0, 1])
+    turned(role, {0, 1})
+    role._tick()
+    assert "partition 1" in role._trouble
+    assert parts.log.end("reports", 0) > 0
+    assert parts.log.end("reports", 1) == 0
+    role._writer.shutdown()
 
 
 def test_a_batch_of_a_later_version_stops_its_partition_alone_and_is_told(twins: Twins, parts: Parts) -> None:
