@@ -16,7 +16,7 @@ import pandas as pd
 from benchmarks import fleets
 from benchmarks.rows import Row, less_is_better, median_s
 from powerflock.curve.grid import PRICE_GRID
-from powerflock.domain.arrays import F64, I32
+from powerflock.domain.arrays import F32, F64, I32
 from powerflock.groups.capacity import up_down
 from powerflock.groups.curves import curve_table
 from powerflock.groups.firm import firm_capacity, firm_curves
@@ -84,10 +84,10 @@ def _core_s(work: Callable[[], object], runs: int) -> float:
     return median_s(work, runs, clock=time.process_time)
 
 
-def offers(sites: int) -> F64:
+def offers(sites: int) -> F32:
     """(S, 41) random non-increasing curves, kW."""
     steps = np.random.default_rng(4).exponential(0.2, (sites, PRICE_GRID.size))
-    return np.asarray(5.0 - np.cumsum(steps, axis=1))
+    return np.asarray(5.0 - np.cumsum(steps, axis=1), np.float32)
 
 
 def _frame(columns: SiteColumns, tree: Hierarchy) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _frame_sums(frame: pd.DataFrame, columns: SiteColumns) -> object:
     return frame.groupby("feeder").sum()
 
 
-def _naive_curves(feeder: I32, groups: int, offers_kw: F64) -> F64:
+def _naive_curves(feeder: I32, groups: int, offers_kw: F32) -> F64:
     sums = np.zeros((groups, offers_kw.shape[1]))
     np.add.at(sums, feeder, offers_kw)
     return sums

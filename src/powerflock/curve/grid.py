@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F32, F64
 
 _POSITIVE = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.18, 0.22, 0.26, 0.32, 0.40)
 _SCARCITY = (0.55, 0.8, 1.2, 2.0, 4.0, 8.0, 14.0, 20.0)
@@ -19,11 +19,11 @@ PRICE_GRID: F64 = np.array((*_NEGATIVE, 0.0, *_POSITIVE, *_SCARCITY))
 PRICE_GRID.setflags(write=False)
 
 
-def read_at(offers_kw: F64, price: float) -> F64:
+def read_at(offers_kw: F32 | F64, price: float) -> F64:
     """Power at `price` of curves sampled on `PRICE_GRID`: (..., 41) kW → (...) kW; outside the grid its end value."""
     cell = int(np.clip(np.searchsorted(PRICE_GRID, price, side="right") - 1, 0, PRICE_GRID.size - 2))
     share = float(np.clip((price - PRICE_GRID[cell]) / (PRICE_GRID[cell + 1] - PRICE_GRID[cell]), 0.0, 1.0))
-    low, high = offers_kw[..., cell], offers_kw[..., cell + 1]
+    low, high = (np.asarray(offers_kw[..., at], np.float64) for at in (cell, cell + 1))
     return np.asarray(low + share * (high - low))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from powerflock.curve.grid import price_for, read_at
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F32, F64, I64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def clear(feeder_curves_kw: F64, import_limit_kw: F64, export_limit_kw: F64, tar
     return Clearing(price, prices, power, float(target_kw - power.sum()))
 
 
-def setpoints(offers_kw: F64, feeder_of_site: I64, clearing: Clearing) -> F64:
+def setpoints(offers_kw: F32, feeder_of_site: I64, clearing: Clearing) -> F64:
     """(S,) net power for each site: its own curve (S, K) read at its feeder's price."""
     out = read_at(offers_kw, clearing.price_per_kwh)
     for feeder in np.flatnonzero(clearing.feeder_price_per_kwh != clearing.price_per_kwh):

@@ -24,6 +24,7 @@ _PASSING = frozenset({
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR, KafkaError.UNSTABLE_OFFSET_COMMIT,
     KafkaError.REQUEST_TIMED_OUT, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._DESTROY,  # noqa: SLF001 - the client forgets a broker that left the cluster, and what it was asked
 })  # fmt: skip
 """What a cluster answers while a leader moves: asking again is enough."""
 _AGAIN_S = 0.05

@@ -17,6 +17,10 @@ from powerflock.domain.errors import InvalidInput
 MESSAGE_BYTES = 8 << 20
 """Largest entry with its envelope. A topic is made with it, and a producer's batches stay far below."""
 BATCH_BYTES = 1_000_000
+IN_FLIGHT = 3
+"""Requests of a producer on the way to a broker. At 5, the most that order allows, librdkafka does not sleep while more
+is queued: its thread asks again and again, three times the processor time that the writing itself takes.
+"""
 KEPT_FOR_EVER = -1
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -133,6 +137,7 @@ class KafkaOptions:
             "enable.idempotence": True,
             "linger.ms": 1,
             "batch.size": BATCH_BYTES,
+            "max.in.flight": IN_FLIGHT,
             "message.max.bytes": MESSAGE_BYTES,
             "queue.buffering.max.kbytes": 256 << 10,
             "message.timeout.ms": round(self.patience_s * 1000),

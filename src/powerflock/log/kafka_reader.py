@@ -18,6 +18,8 @@ from powerflock.log.port import Entry
 
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own codes begin so
 _STEP_S = 0.2
+_ASK_S = 2.0
+"""How long one question waits: a leader that died never answers, and all that is asked of it waits to the end."""
 
 
 class Readers:
@@ -43,10 +45,14 @@ class Readers:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset kept and the end of what is committed."""
-        place = TopicPartition(topic, partition)
+        place, wait_s = TopicPartition(topic, partition), min(_ASK_S, self._options.patience_s)
 
         def ask() -> tuple[int, int]:
-            low, high = self._asker.get_watermark_offsets(place, timeout=self._options.patience_s)
+            try:
+                low, high = self._asker.get_watermark_offsets(place, timeout=wait_s)
+            except KafkaException:
+                self._asker.list_topics(timeout=wait_s)  # or the client keeps asking the leaders it knew
+                raise
             return low, high
 
         return patiently(self._options, f"asking for the end of {topic}/{partition}", ask)

@@ -9,7 +9,7 @@ from powerflock.dispatch.allocate import Clearing, clear, portfolio_curve, setpo
 from powerflock.dispatch.arbitrate import Proposal, resolve
 from powerflock.dispatch.command import issue
 from powerflock.dispatch.track import remaining_kw
-from powerflock.domain.arrays import F64, I32, Records
+from powerflock.domain.arrays import F32, F64, I32, Records
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.columns import Issuer
 from powerflock.market.programme import coordination_per_kwh
@@ -49,7 +49,7 @@ def clearing(feeders_kw: F64, award: Award, target: float | None, settings: Ring
 
 
 def commands(
-    shard: SiteShard, columns: SiteColumns, offers_kw: F64, feeder_of_site: I32, cleared: Clearing, now_us: int,
+    shard: SiteShard, columns: SiteColumns, offers_kw: F32, feeder_of_site: I32, cleared: Clearing, now_us: int,
     life_us: int, epoch: int,
 ) -> Records:  # fmt: skip
     """A partition's commands: setpoints at the feeders' prices, arbitrated, for the sites that need telling.

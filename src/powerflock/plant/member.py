@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from powerflock.dispatch.allocate import Clearing
-from powerflock.domain.arrays import F64, Records
+from powerflock.domain.arrays import F32, Records
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.columns import COMMAND, SITE_EVENT
 from powerflock.domain.registry import Registry
@@ -48,7 +48,7 @@ class Member:
         self.earlier: tuple[Closed, ...] = ()
         self._spots = {-1: 0.0}
         self.columns = observe(self.shard.twins, 0, settings.estimate)
-        self._offers_kw: F64 = np.zeros((0, 0))
+        self._offers_kw: F32 = np.zeros((0, 0), np.float32)
         self.stand(Hierarchy.of([registry.table(part)]), 0)
 
     def stand(self, hierarchy: Hierarchy, index: int) -> None:
@@ -240,7 +240,7 @@ class Member:
             earlier=self.earlier,
         )
 
-    def _curves(self, offers_kw: F64, *, ahead: bool) -> Curves:
+    def _curves(self, offers_kw: F32, *, ahead: bool) -> Curves:
         """By group; what sites do if they hear nothing more matters for what is promised `ahead` alone."""
         table, pairs = curve_table(self.hierarchy, offers_kw, self.index), self.hierarchy.failures.pairs
         of_portfolio = pairs.group == PORTFOLIO

@@ -8,7 +8,7 @@ import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.allocate import portfolio_curve
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F32, F64
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.groups.firm import ZERO
 from powerflock.market.bids import Bid, bid_from_curve
@@ -19,7 +19,7 @@ from powerflock.plant.shard import SiteShard, interval_starts
 from powerflock.plant.terms import batteries
 from powerflock.twins.estimate import SiteColumns
 
-_NO_SITES = np.zeros((0, PRICE_GRID.size))
+_NO_SITES = np.zeros((0, PRICE_GRID.size), np.float32)
 
 
 class Firm(NamedTuple):
@@ -32,7 +32,7 @@ class Firm(NamedTuple):
 
 def offer_now(
     shard: SiteShard, columns: SiteColumns, outlook: Outlook, part: int, now_us: int, interval_us: int
-) -> F64:
+) -> F32:
     """The partition's (S, 41) net kW for what is left of the interval that holds `now_us`."""
     if not shard.sites:
         return _NO_SITES
@@ -44,7 +44,7 @@ def offer_now(
 
 def offer_next(
     shard: SiteShard, columns: SiteColumns, outlook: Outlook, part: int, now_us: int, interval_us: int
-) -> F64:
+) -> F32:
     """The partition's (S, 41) net kW for the whole next interval, from where batteries will stand at its start."""
     if not shard.sites:
         return _NO_SITES
@@ -59,10 +59,10 @@ def offer_next(
     return shard.offer(columns, interval, start, length, load, stored)
 
 
-def held_next(shard: SiteShard, offers_kw: F64) -> F64:
+def held_next(shard: SiteShard, offers_kw: F32) -> F32:
     """(S, 1) net kW in the next interval of sites that hear nothing more: as told last, or as at price 0."""
     told, alone = shard.setpoint_kw[:, None], offers_kw[:, [ZERO]]
-    return np.where(np.isnan(told) | np.isnan(alone), alone, told)
+    return np.where(np.isnan(told) | np.isnan(alone), alone, told).astype(np.float32)
 
 
 def promised(curve: F64, firm: F64) -> F64:

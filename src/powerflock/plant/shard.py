@@ -13,7 +13,7 @@ import numpy as np
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.command import CommandBook
-from powerflock.domain.arrays import F64, I64, Bools
+from powerflock.domain.arrays import F32, F64, I64, Bools
 from powerflock.domain.clock import MICROS_PER_HOUR, MICROS_PER_S
 from powerflock.domain.registry import SiteTable
 from powerflock.domain.site import SiteSpec
@@ -135,7 +135,7 @@ class SiteShard:
 
     def offer(
         self, columns: SiteColumns, interval: int, time_us: int, hours: float, net_load_kw: F64, stored_kwh: F64
-    ) -> F64:
+    ) -> F32:
         """(S, 41) offer curves for the `hours` that remain of `interval`, with the limits that telemetry reports.
 
         A silent site cannot be reached: its curve is its estimated power at every price. NaN where nothing is known.
@@ -148,11 +148,11 @@ class SiteShard:
         )
         step = self.plan.step(interval) if self.plan is not None else -1
         if self.plan is None or step < 0:
-            return np.repeat(columns.meter_kw[:, None], PRICE_GRID.size, axis=1)
+            return np.repeat(columns.meter_kw[:, None].astype(np.float32), PRICE_GRID.size, axis=1)
         curves = offers(replace(moment, batteries=reported), self.plan.fleet, step, PRICE_GRID)
         out_of_reach = ~columns.reachable | np.isnan(net_load_kw) | np.isnan(stored_kwh)
         out_of_reach |= ~self.plan.covers(self.sites)
-        return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves)
+        return np.where(out_of_reach[:, None], columns.meter_kw[:, None], curves).astype(np.float32)
 
     def project(self, columns: SiteColumns, now_us: int, expected: Callable[[], F64]) -> SiteColumns:
         """The columns with silent homes taken along; `expected` gives the (S,) net load to expect now, when needed."""

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from powerflock.curve.grid import PRICE_GRID
 from powerflock.dispatch.allocate import clear, portfolio_curve, setpoints
-from powerflock.domain.arrays import F64, I64
+from powerflock.domain.arrays import F32, F64, I64
 
 NO_LIMIT = np.inf
 
 
-def homes(seed: int, sites: int, feeders: int) -> tuple[F64, I64, F64]:
+def homes(seed: int, sites: int, feeders: int) -> tuple[F32, I64, F64]:
     """Random non-increasing curves (S, 41), the feeder of each, and the feeders' sums (F, 41), all kW."""
     rng = np.random.default_rng(seed)
     steps = rng.exponential(0.4, (sites, PRICE_GRID.size)) * (rng.uniform(size=(sites, PRICE_GRID.size)) < 0.5)
-    offers = rng.normal(2.0, 3.0, (sites, 1)) - np.cumsum(steps, axis=1)
+    offers = np.asarray(rng.normal(2.0, 3.0, (sites, 1)) - np.cumsum(steps, axis=1), np.float32)
     feeder = rng.integers(0, feeders, sites)
     sums = np.zeros((feeders, PRICE_GRID.size))
     np.add.at(sums, feeder, offers)

@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from powerflock.domain.arrays import F64
+from powerflock.domain.arrays import F32, F64
 from powerflock.domain.site import SiteSpec
-from powerflock.groups.curves import CurveTable, add_curves, curve_table
+from powerflock.groups.curves import CurveTable, curve_table
 from powerflock.groups.firm import NONE, firm_capacity, firm_curves, firm_reach
 from powerflock.groups.hierarchy import PORTFOLIO, Hierarchy
 from powerflock.groups.sums import group_sums
 from powerflock.twins.apply import step
 from powerflock.twins.columns import Shard
 from powerflock.twins.estimate import EstimateSettings, observe
+from tests.unit.groups.joined import joined
 from tests.unit.twins.fleet import NOW_US, batch_of, home, reading, table_of
 
 PRICES, ZERO = 5, 2
@@ -39,16 +40,16 @@ def specs_of(sites: list[Draw]) -> list[SiteSpec]:
     ]
 
 
-def curves_of(sites: list[Draw]) -> F64:
+def curves_of(sites: list[Draw]) -> F32:
     """Non-increasing curves, about zero in the middle."""
     steps = np.array([steps for *_, steps in sites]).reshape(len(sites), PRICES)
-    return np.asarray(4.0 - np.cumsum(steps, axis=1))
+    return np.asarray(4.0 - np.cumsum(steps, axis=1), np.float32)
 
 
-def failed(sites: list[Draw], rows: list[int], lost: set[int], curves: F64) -> F64:
+def failed(sites: list[Draw], rows: list[int], lost: set[int], curves: F32) -> F64:
     """The group's power at each price when the sites `lost` stay at what they do at price 0."""
-    power: F64 = np.sum([np.full(PRICES, curves[row, ZERO]) if row in lost else curves[row] for row in rows], axis=0)
-    return power
+    known = [np.full(PRICES, curves[row, ZERO]) if row in lost else curves[row] for row in rows]
+    return np.asarray(np.sum(known, axis=0, dtype=np.float64))
 
 
 def cases(sites: list[Draw], rows: list[int]) -> list[set[int]]:
@@ -61,7 +62,7 @@ def cases(sites: list[Draw], rows: list[int]) -> list[set[int]]:
     return found
 
 
-def table_for(sites: list[Draw]) -> tuple[Hierarchy, CurveTable, F64]:
+def table_for(sites: list[Draw]) -> tuple[Hierarchy, CurveTable, F32]:
     tree, curves = Hierarchy.of([table_of(specs_of(sites))]), curves_of(sites)
     return tree, curve_table(tree, curves), curves
 
@@ -71,7 +72,7 @@ def test_what_is_in_reach_can_be_delivered_while_any_single_class_holds_its_last
     sites: list[Draw], told_kw: float
 ) -> None:
     tree, table, curves = table_for(sites)
-    held = told_kw + np.arange(len(sites), dtype=np.float64)[:, None]
+    held = np.float32(told_kw) + np.arange(len(sites), dtype=np.float32)[:, None]
     least, most = firm_reach(tree.failures.pairs, table, curve_table(tree, held).class_kw[:, 0])
     for group in range(tree.groups):
         rows = [row for row, leaf in enumerate(tree.rows_of_site[0][:, 0]) if group in held_by(tree, int(leaf))]
@@ -103,7 +104,7 @@ def held_by(tree: Hierarchy, leaf: int) -> set[int]:
 def test_the_partitions_curves_add_up_before_the_worst_case_is_taken(sites: list[Draw], cut: int) -> None:
     specs, curves = specs_of(sites), curves_of(sites)
     tree = Hierarchy.of([table_of(specs[:cut]), table_of(specs[cut:])])
-    parts = add_curves([curve_table(tree, curves[:cut], 0), curve_table(tree, curves[cut:], 1)])
+    parts = joined(curve_table(tree, curves[:cut], 0), curve_table(tree, curves[cut:], 1))
     whole_tree, whole, _ = table_for(sites)
     firm, expected = firm_curves(tree.failures.pairs, parts, ZERO), firm_curves(whole_tree.failures.pairs, whole, ZERO)
     order = [whole_tree.id_of[name] for name in tree.names]
@@ -140,7 +141,7 @@ def test_a_plant_with_one_gateway_and_one_region_promises_all_it_has() -> None:
 def test_a_group_of_which_no_curve_is_known_promises_nothing_known() -> None:
     specs = [home("a", region="R1"), home("b", region="R2")]
     tree = Hierarchy.of([table_of(specs)])
-    curves = np.array([[np.nan] * PRICES, [2.0, 1.0, 0.0, -1.0, -2.0]])
+    curves = np.array([[np.nan] * PRICES, [2.0, 1.0, 0.0, -1.0, -2.0]], np.float32)
     firm = firm_curves(tree.failures.pairs, curve_table(tree, curves), ZERO)
     assert np.isnan(firm[tree.id_of["R1"]]).all()
     np.testing.assert_array_equal(firm[PORTFOLIO], 0.0)

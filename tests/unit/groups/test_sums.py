@@ -15,12 +15,13 @@ from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.registry import SiteTable
 from powerflock.groups.capacity import up_down
-from powerflock.groups.curves import add_curves, curve_table
+from powerflock.groups.curves import curve_table
 from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import GroupTable, add, group_sums
 from powerflock.twins.apply import step
 from powerflock.twins.columns import Shard
 from powerflock.twins.estimate import EstimateSettings, SiteColumns, observe
+from tests.unit.groups.joined import joined
 from tests.unit.twins.fleet import NOW_US, batch_of, home, reading, table_of
 
 SETTINGS = EstimateSettings()
@@ -125,7 +126,7 @@ def test_a_plant_without_sites_sums_to_nothing() -> None:
     sums = group_sums(tree, observe(Shard.empty(), NOW_US, SETTINGS))
     assert (sums.power_kw[0], sums.stored_kwh[0]) == (0.0, 0.0)
     assert math.isnan(sums.coverage_ratio[0])
-    assert curve_table(tree, np.empty((0, 3))).offers_kw.tolist() == [[0.0, 0.0, 0.0]]
+    assert curve_table(tree, np.empty((0, 3), np.float32)).offers_kw.tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_columns_of_another_size_are_refused() -> None:
@@ -154,21 +155,16 @@ curves = st.lists(st.lists(power, min_size=3, max_size=3), min_size=1, max_size=
 def test_curves_sum_by_group_and_partition(offers: list[list[float]], data: st.DataObject) -> None:
     feeders = data.draw(st.lists(st.integers(0, 2), min_size=len(offers), max_size=len(offers)))
     cut = data.draw(st.integers(0, len(offers)))
-    rows = np.array(offers)
+    rows = np.array(offers, np.float32)
     tables = [
         table_of([home(f"s{i}", feeder=f"f{feeders[i]}") for i in part])
         for part in (range(cut), range(cut, len(offers)))
     ]
     tree = Hierarchy.of(tables)
-    whole = add_curves([curve_table(tree, rows[:cut], 0), curve_table(tree, rows[cut:], 1)])
+    whole = joined(curve_table(tree, rows[:cut], 0), curve_table(tree, rows[cut:], 1))
     for group, name in enumerate(tree.names):
         mine = [i for i, feeder in enumerate(feeders) if name in {"portfolio", "VIC1", f"VIC1/f{feeder}"}]
         known = [rows[i] for i in mine if not np.isnan(rows[i]).any()]
-        expected = np.sum(known, axis=0) if known else np.full(3, math.nan)
+        expected = np.sum(known, axis=0, dtype=np.float64) if known else np.full(3, math.nan)
         np.testing.assert_allclose(whole.offers_kw[group], expected, atol=1e-9)
         assert (whole.sites[group], whole.known[group]) == (len(mine), len(known))
-
-
-def test_no_curves_to_add_is_an_error() -> None:
-    with pytest.raises(InvalidInput, match="curve tables"):
-        add_curves([])
