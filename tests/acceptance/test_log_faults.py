@@ -160,6 +160,17 @@ def test_killing_the_leader_of_a_partition_loses_nothing(
     log.close()
 
 
+def test_what_is_asked_of_a_leader_that_died_is_answered_by_the_next(cluster: brokers.Cluster, tmp_path: Path) -> None:
+    log = open_on(cluster, tmp_path)
+    offsets = [log.append("commands", 0, b"%d" % number) for number in range(3)]
+    assert log.end("commands", 0) == offsets[2] + 1
+    leader_of(cluster, options(cluster, tmp_path).named("commands"), 0).kill()
+    assert log.end("commands", 0) == offsets[2] + 1
+    log.trim("commands", 0, offsets[1])
+    assert [entry.offset for entry in log.read("commands", 0, offsets[1])] == offsets[1:]
+    log.close()
+
+
 @pytest.mark.parametrize("kept", ["__transaction_state", "__consumer_offsets"])
 def test_killing_the_coordinators_leaves_every_transaction_whole(
     cluster: brokers.Cluster, tmp_path: Path, kept: str

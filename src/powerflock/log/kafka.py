@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.log.kafka_commits import COMMITS, Commits, place_of, record
-from powerflock.log.kafka_errors import cause, kafka_errors, log_error, patiently
+from powerflock.log.kafka_errors import ask_leaders, cause, kafka_errors, log_error
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.kafka_producers import LostProducer, Owner, PlainProducer, Sending
 from powerflock.log.kafka_reader import Readers
@@ -149,10 +149,10 @@ class KafkaLog:
         if before <= self._bounds(topic, partition)[0]:
             return
 
-        def delete() -> None:
-            self._admin.delete_records([place])[place].result(self._options.patience_s)
+        def delete(wait_s: float) -> None:
+            self._admin.delete_records([place], request_timeout=wait_s, operation_timeout=wait_s)[place].result()
 
-        patiently(self._options, f"trimming {topic}/{partition} before {before}", delete)
+        ask_leaders(self._options, f"trimming {topic}/{partition} before {before}", self._admin, delete)
 
     def end(self, topic: str, partition: int) -> int:
         """See `Log.end`."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from powerflock.domain.errors import LogError
 from powerflock.log.kafka_options import KafkaOptions
@@ -24,10 +25,10 @@ _PASSING = frozenset({
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR, KafkaError.UNSTABLE_OFFSET_COMMIT,
     KafkaError.REQUEST_TIMED_OUT, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError._DESTROY,  # noqa: SLF001 - the client forgets a broker that left the cluster, and what it was asked
+    KafkaError._DESTROY_BROKER,  # noqa: SLF001 - the client forgets a broker that left the cluster, and what it was asked
 })  # fmt: skip
 """What a cluster answers while a leader moves: asking again is enough."""
-_AGAIN_S = 0.05
+_AGAIN_S, _ASK_S = 0.05, 2.0
 _REACH = "Check that its brokers run and can be reached from here; a later call tries again."
 _RIGHTS = "Give this user the right to it (docs/kafka.md lists them)."
 _REMEDIES = {
@@ -78,6 +79,23 @@ def patiently(options: KafkaOptions, doing: str, ask: Callable[[], T]) -> T:
             if cause(error).code() not in _PASSING or time.monotonic() > deadline:
                 raise log_error(options.servers, doing, cause(error)) from error
             time.sleep(_AGAIN_S)
+
+
+def ask_leaders(options: KafkaOptions, doing: str, client: AdminClient | Consumer, ask: Callable[[float], T]) -> T:
+    """As `patiently`, of partitions' leaders: `ask` is told how long to wait, and who leads is looked up in between.
+
+    Without that the client would ask a leader that died for as long as it may.
+    """
+    wait_s = min(_ASK_S, options.patience_s)
+
+    def once() -> T:
+        try:
+            return ask(wait_s)
+        except KafkaException:
+            client.list_topics(timeout=wait_s)
+            raise
+
+    return patiently(options, doing, once)
 
 
 @contextmanager

@@ -12,14 +12,12 @@ from collections import OrderedDict
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from powerflock.log.kafka_errors import cause, kafka_errors, log_error, patiently, too_slow
+from powerflock.log.kafka_errors import ask_leaders, cause, kafka_errors, log_error, too_slow
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.port import Entry
 
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own codes begin so
 _STEP_S = 0.2
-_ASK_S = 2.0
-"""How long one question waits: a leader that died never answers, and all that is asked of it waits to the end."""
 
 
 class Readers:
@@ -45,17 +43,13 @@ class Readers:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset kept and the end of what is committed."""
-        place, wait_s = TopicPartition(topic, partition), min(_ASK_S, self._options.patience_s)
+        place = TopicPartition(topic, partition)
 
-        def ask() -> tuple[int, int]:
-            try:
-                low, high = self._asker.get_watermark_offsets(place, timeout=wait_s)
-            except KafkaException:
-                self._asker.list_topics(timeout=wait_s)  # or the client keeps asking the leaders it knew
-                raise
+        def ask(wait_s: float) -> tuple[int, int]:
+            low, high = self._asker.get_watermark_offsets(place, timeout=wait_s)
             return low, high
 
-        return patiently(self._options, f"asking for the end of {topic}/{partition}", ask)
+        return ask_leaders(self._options, f"asking for the end of {topic}/{partition}", self._asker, ask)
 
     def close(self) -> None:
         """Leave all places."""
