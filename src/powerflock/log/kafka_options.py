@@ -167,6 +167,7 @@ class KafkaOptions:
             "queued.max.messages.kbytes": 16 << 10,
             "fetch.wait.max.ms": 100,  # a waiting fetch delays a jump to another offset by as much
             "fetch.error.backoff.ms": 50,
+            "fetch.queue.backoff.ms": 10,  # a reader that filled its queue and emptied it would wait a second
         }
 
     def member(self, group: str, name: str, address: str) -> Properties:
