@@ -95,6 +95,22 @@ def _write_ramp(ramp: F64, most: float, begins: F64, length: F64, count: int) ->
 
 
 @kernel
+def _append(slope: F64, length: F64, first: int, end: int, lists: F64, used: int) -> int:
+    """Copy the pieces from `first` to `end` into `lists` from `used` on, those of one slope as one; returns how many.
+
+    A tariff has few prices: hundreds of pieces of an owner's value function have three slopes or four.
+    """
+    at = used - 1
+    for index in range(first, end):
+        if at >= used and lists[0, at] == slope[index]:
+            lists[1, at] += length[index]
+        else:
+            at += 1
+            lists[0, at], lists[1, at] = slope[index], length[index]
+    return at + 1 - used
+
+
+@kernel
 def _backward(
     hours: F64, net: F64, buy: F64, sell: F64, price: F64, solar: F64, terminal: float, stored: float,
     cell: F64, varying: F64, keep: int, work: F64, ramps: F64, left_out: F64, base_out: F64, count_out: I32,
@@ -148,10 +164,9 @@ def _backward(
             if left > right + _SLACK:
                 return _INFEASIBLE, step, 0.0, used
         if step <= keep:
-            left_out[step], base_out[step], count_out[step] = left, base, end - first
-            lists[0, used : used + end - first] = slope[first:end]
-            lists[1, used : used + end - first] = length[first:end]
-            used += end - first
+            pieces = _append(slope, length, first, end, lists, used)
+            left_out[step], base_out[step], count_out[step] = left, base, pieces
+            used += pieces
     if stored < left - _SLACK or stored > right + _SLACK:
         return _INFEASIBLE, 0, 0.0, used
     return _OK, 0, value_at(left, base, slope[first:end], length[first:end], end - first, stored), used
