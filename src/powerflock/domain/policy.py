@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, groupby, islice, pairwise
 from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # an edge that holds one home needs no arrays
 
 MAX_BYTES, MAX_INTERVALS = 32_768, 4_096
 _MAGIC, _CHECK_BYTES = b"PFP\x01", 4
-_STEPS_PER_KWH, _PPM = 1e4, 1e6
+STEPS_PER_KWH, _PPM = 1e4, 1e6
 _MAX_UNPACKED = 1 << 17
 N = TypeVar("N", float, "F64")
 
@@ -116,20 +116,10 @@ class Policy:
         Levels are rounded to 0.1 Wh and efficiencies to a millionth: at most some $1e-4 a day. Times are exact.
         Raises `InvalidInput` where `from_bytes` would refuse it: too long, or levels that are unknown or out of order.
         """
-        if not 1 <= len(self.levels) <= MAX_INTERVALS:
-            raise InvalidInput("policy's intervals", len(self.levels), f"must be 1 to {MAX_INTERVALS}", "Cut `levels`.")
-        if not all(map(_in_order, self.levels)):
-            raise InvalidInput("policy's levels", "out of order", "must be finite, 0 or more, buy ≤ keep, use ≤ sell")
-        lengths = [end - begin for begin, end in zip(self.bounds_us, self.bounds_us[1:], strict=False)]
-        runs = [(length, len(list(run))) for length, run in groupby(lengths)]
-        ratios = self.charge_efficiency_ratio, self.discharge_efficiency_ratio
-        head = [self.bounds_us[0], *(round(ratio * _PPM) for ratio in ratios), len(runs), *chain.from_iterable(runs)]
+        check_policy(len(self.levels), in_order=all(map(_in_order, self.levels)))
+        head = head_bytes(self.bounds_us, (self.charge_efficiency_ratio, self.discharge_efficiency_ratio))
         steps = [_zigzag(step) for column in zip(*self.levels, strict=True) for step in _steps(column)]
-        plain = bytes(_varints([*head, *steps]))
-        packed = zlib.compress(plain, 9, wbits=-15)
-        smaller = len(packed) < len(plain)
-        body = _MAGIC + bytes([self.basis | (0x80 if smaller else 0)]) + (packed if smaller else plain)
-        return body + zlib.crc32(body).to_bytes(_CHECK_BYTES, "little")
+        return sealed(self.basis, head + bytes(_varints(steps)))
 
     @staticmethod
     def from_bytes(payload: bytes) -> Policy:
@@ -154,10 +144,34 @@ class Policy:
         return Policy(tuple(accumulate(lengths, initial=_within(start, 0, 1 << 62))), levels, into, out, Basis(basis))
 
 
+def check_policy(intervals: int, *, in_order: bool) -> None:
+    """Refuse what no edge would take."""
+    if not 1 <= intervals <= MAX_INTERVALS:
+        raise InvalidInput("policy's intervals", intervals, f"must be 1 to {MAX_INTERVALS}", "Cut `levels`.")
+    if not in_order:
+        raise InvalidInput("policy's levels", "out of order", "must be finite, 0 or more, buy ≤ keep, use ≤ sell")
+
+
+def head_bytes(bounds_us: Sequence[int], efficiency_ratio: tuple[float, float]) -> bytes:
+    """What stands before the levels: when each begins, and the efficiencies of charging and discharging."""
+    lengths = [end - begin for begin, end in pairwise(bounds_us)]
+    runs = [(length, len(list(run))) for length, run in groupby(lengths)]
+    ratios = [round(ratio * _PPM) for ratio in efficiency_ratio]
+    return bytes(_varints([bounds_us[0], *ratios, len(runs), *chain.from_iterable(runs)]))
+
+
+def sealed(basis: Basis, plain: bytes) -> bytes:
+    """The whole payload: packed where that is shorter, with version and checksum."""
+    packed = zlib.compress(plain, 9, wbits=-15)
+    smaller = len(packed) < len(plain)
+    body = _MAGIC + bytes([basis | (0x80 if smaller else 0)]) + (packed if smaller else plain)
+    return body + zlib.crc32(body).to_bytes(_CHECK_BYTES, "little")
+
+
 def _in_order(levels: Levels) -> bool:
     """Whether levels make sense once they are rounded to tenths of Wh; unknown ones do not."""
     buy, keep, use, sell = levels
-    return -0.5 / _STEPS_PER_KWH < buy <= keep <= sell < inf and buy <= use <= sell
+    return -0.5 / STEPS_PER_KWH < buy <= keep <= sell < inf and buy <= use <= sell
 
 
 def _opened(payload: bytes) -> tuple[int, bytes]:
@@ -191,13 +205,13 @@ def _steps(column: Iterable[float]) -> Iterator[int]:
     """A level in tenths of Wh, each as the step from the one before."""
     last = 0
     for level in column:
-        now = round(level * _STEPS_PER_KWH)
+        now = round(level * STEPS_PER_KWH)
         yield now - last
         last = now
 
 
 def _rebuilt(steps: Iterable[int], count: int) -> list[float]:
-    values = [whole / _STEPS_PER_KWH for whole in accumulate([(step >> 1) ^ -(step & 1) for step in steps])]
+    values = [whole / STEPS_PER_KWH for whole in accumulate([(step >> 1) ^ -(step & 1) for step in steps])]
     _within(len(values), count, count)
     return values
 

@@ -15,6 +15,9 @@ from powerflock.domain.arrays import F64
 from powerflock.domain.errors import UnsoundPlan
 from powerflock.optimise.problem import Batteries, SiteProblems, VaryingLimits
 
+_BLOCK = 1_024
+"""Homes checked at a time, so that the columns by interval in between stay small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -112,11 +115,18 @@ def unsound_plans(
     problems: SiteProblems, plan: F64 | Schedule, cost: F64, known: Container[int]
 ) -> dict[int, UnsoundPlan]:  # fmt: skip
     """The homes whose plan breaks a rule, with the first that it breaks, but for those already `known` to have none."""
+    plan = plan if isinstance(plan, Schedule) else Schedule(plan)
     found: dict[int, UnsoundPlan] = {}
-    for finding in check_plan(problems, plan, cost):
-        for home, excess in zip(finding.homes, finding.excess, strict=True):
-            if home not in known and home not in found:
-                found[home] = UnsoundPlan(f"home {home}: its plan breaks {finding.rule} by up to {excess:.3g}")
+    block = _BLOCK if problems.devices is None else max(problems.homes, 1)
+    for first in range(0, problems.homes, block):
+        rows = slice(first, min(first + block, problems.homes))
+        dark = None if plan.curtailed_kw is None else plan.curtailed_kw[rows]
+        part = Schedule(plan.battery_kw[rows], plan.device_kw, dark)
+        for finding in check_plan(problems.rows(rows), part, cost[rows]):
+            for row, excess in zip(finding.homes, finding.excess, strict=True):
+                home = first + row
+                if home not in known and home not in found:
+                    found[home] = UnsoundPlan(f"home {home}: its plan breaks {finding.rule} by up to {excess:.3g}")
     return found
 
 

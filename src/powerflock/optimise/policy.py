@@ -16,6 +16,7 @@ from powerflock.domain.arrays import F64, I32, I64
 from powerflock.domain.clock import MICROS_PER_HOUR
 from powerflock.domain.errors import InvalidInput
 from powerflock.domain.policy import Basis, Levels, Policy
+from powerflock.domain.policy_bytes import policies_to_bytes
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import Mapper, ValueFunctions, solve
 
@@ -87,12 +88,7 @@ def policies_of(
 
     `basis` says which prices `problems` has: the tariffs alone, or with the expected coordination price.
     """
-    if levels.shape[0] != problems.homes or levels.shape[1] > problems.intervals or levels.shape[2] != LEVELS:
-        raise InvalidInput(
-            "shape of levels", levels.shape, f"must be ({problems.homes}, up to {problems.intervals}, {LEVELS})"
-        )
-    lengths = np.rint(problems.hours[: levels.shape[1]] * MICROS_PER_HOUR).astype(np.int64)
-    bounds = tuple((start_us + np.concatenate([[0], np.cumsum(lengths)])).tolist())
+    bounds = _bounds_us(problems, levels, start_us)
     into, out = (
         column[homes].tolist()
         for column in (problems.batteries.charge_efficiency_ratio, problems.batteries.discharge_efficiency_ratio)
@@ -102,3 +98,20 @@ def policies_of(
         Policy(bounds, tuple(map(Levels._make, own)), charge, discharge, basis)
         for own, charge, discharge in zip(rows, into, out, strict=True)
     ]
+
+
+def policy_payloads(problems: SiteProblems, levels: F64, start_us: int, basis: Basis) -> tuple[list[bytes], int]:
+    """The policies of all homes as bytes, as `policies_of` and `to_bytes` would make them; and until when they hold."""
+    bounds = _bounds_us(problems, levels, start_us)
+    ratios = problems.batteries.charge_efficiency_ratio, problems.batteries.discharge_efficiency_ratio
+    return policies_to_bytes(bounds, levels, *ratios, basis), bounds[-1]
+
+
+def _bounds_us(problems: SiteProblems, levels: F64, start_us: int) -> tuple[int, ...]:
+    """When each of the levels begins, and the last ends."""
+    if levels.shape[0] != problems.homes or levels.shape[1] > problems.intervals or levels.shape[2] != LEVELS:
+        raise InvalidInput(
+            "shape of levels", levels.shape, f"must be ({problems.homes}, up to {problems.intervals}, {LEVELS})"
+        )
+    lengths = np.rint(problems.hours[: levels.shape[1]] * MICROS_PER_HOUR).astype(np.int64)
+    return tuple((start_us + np.concatenate([[0], np.cumsum(lengths)])).tolist())

@@ -96,12 +96,14 @@ def _write_ramp(ramp: F64, most: float, begins: F64, length: F64, count: int) ->
 
 @kernel
 def _append(slope: F64, length: F64, first: int, end: int, lists: F64, used: int) -> int:
-    """Copy the pieces from `first` to `end` into `lists` from `used` on, those of one slope as one; returns how many.
+    """Copy the pieces from `first` to `end` into `lists` from `used` on; returns how many. Those of one slope are one.
 
     A tariff has few prices: hundreds of pieces of an owner's value function have three slopes or four.
     """
     at = used - 1
     for index in range(first, end):
+        if length[index] == 0.0:
+            continue
         if at >= used and lists[0, at] == slope[index]:
             lists[1, at] += length[index]
         else:

@@ -14,13 +14,13 @@ import numpy as np
 from powerflock.domain.arrays import I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.policy import Basis
-from powerflock.optimise.policy import policies_of, solve_levels
+from powerflock.optimise.policy import policy_payloads, solve_levels
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import Mapper, convexified, solve_each
 
 _STEP_US = MICROS_PER_HOUR // 2
 _BLOCK = 512
-"""Homes whose policies are objects at once: a whole partition's would keep the garbage collector from the turns."""
+"""Homes whose policies are written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,9 @@ def policy_batch(problems: SiteProblems, homes: I64, start_us: int, epoch: int, 
     levels = solve_levels(coarse, mapper)[:, :kept]
     payloads, until_us = list[bytes](), start_us
     for first in range(0, homes.size, _BLOCK):
-        block = range(first, min(first + _BLOCK, homes.size))
-        made = policies_of(coarse, levels, block, start_us, Basis.OWNER)
-        payloads += [policy.to_bytes() for policy in made]
-        until_us = made[0].horizon_us
+        block = slice(first, min(first + _BLOCK, homes.size))
+        made, until_us = policy_payloads(coarse.rows(block), levels[block], start_us, Basis.OWNER)
+        payloads += made
     return PolicyBatch(epoch, until_us, homes.tolist(), payloads)
 
 

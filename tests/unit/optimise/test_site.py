@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.highs_reference import changing_problems, optimal_cost, random_problems
 from powerflock.domain.errors import Infeasible, InvalidInput, NotConvex
-from powerflock.optimise.check import Schedule, check_plan
+from powerflock.optimise.check import Schedule, check_plan, unsound_plans
 from powerflock.optimise.problem import Batteries, SiteProblems
 from powerflock.optimise.segments import ramp_change
 from powerflock.optimise.site import convexified, lowest_convex_price, solve, solve_each
@@ -198,3 +198,22 @@ def test_one_unsound_home_does_not_change_the_price_at_which_the_others_are_plan
     assert np.isfinite(lowest_convex_price(spoilt)).all()
     deep = dataclasses.replace(spoilt, coordination_per_kwh=np.full(6, -5.0))
     assert set(solve_each(convexified(deep)).errors) == {2}
+
+
+def test_a_kept_value_function_has_one_piece_for_each_slope() -> None:
+    """A day of five minutes on a tariff of few prices has few slopes: no more is kept of it."""
+    problems = random_problems(3, 20, 288)
+    values = solve(problems, keep=12).values
+    pieces = np.arange(values.slope.shape[2]) < values.count[:, :, None]
+    assert (values.length[pieces] > 0.0).all()
+    assert (np.diff(values.slope, axis=2)[pieces[:, :, 1:]] > 0.0).all()
+
+
+def test_an_unsound_plan_is_found_by_its_home_however_many_there_are() -> None:
+    problems = random_problems(5, 1_030, 6)
+    plans = solve(problems)
+    power = plans.battery_kw.copy()
+    power[1_027, 2] += 1_000.0
+    found = unsound_plans(problems, power, plans.cost, ())
+    assert list(found) == [1_027]
+    assert "home 1027" in str(found[1_027])
