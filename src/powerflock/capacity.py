@@ -46,12 +46,12 @@ FIGURES: dict[str, Figure] = {
         "twins: readings applied, 1,000,000 sites with 2,498,782 devices in random order, batches of 10,000, "
         "decoded from the log's Arrow bytes",
     ),
-    "estimate": Figure(72.1, "ms", "benchmark", "groups: site estimates from 2,498,782 devices"),
+    "estimate": Figure(52.2, "ms", "benchmark", "groups: site estimates from 2,498,782 devices"),
     "sums": Figure(
-        49.1, "ms", "benchmark", "groups: group sums, all GroupTable columns of 1,000,000 sites in 2,110 groups"
+        27.2, "ms", "benchmark", "groups: group sums, all GroupTable columns of 1,000,000 sites in 2,110 groups"
     ),
     "curves": Figure(
-        119, "ms", "benchmark", "groups: curve sums, 1,000,000 sites × 41 prices, failure classes included"
+        67.3, "ms", "benchmark", "groups: curve sums, 1,000,000 sites × 41 prices, failure classes included"
     ),
     "plan": Figure(7.65, "s", "benchmark", "site_optimiser: 1,000,000 homes, a day of half-hours, one thread"),
     "policy_bytes": Figure(216, "bytes", "benchmark", "policy: real homes, 48 intervals: a policy"),

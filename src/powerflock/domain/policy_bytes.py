@@ -42,11 +42,8 @@ def _in_order(levels: F64) -> bool:
 def _steps(levels: F64) -> I64:
     """(S, 4·K) each level in tenths of Wh as its zigzag step from the interval before, level by level."""
     tenths = np.rint(levels * STEPS_PER_KWH).astype(np.int64)
-    steps: I64 = (
-        np.diff(tenths, axis=1, prepend=0)
-        .transpose(0, 2, 1)
-        .reshape(levels.shape[0], levels.shape[1] * levels.shape[2])
-    )
+    homes, intervals, columns = levels.shape
+    steps: I64 = np.diff(tenths, axis=1, prepend=0).transpose(0, 2, 1).reshape(homes, columns * intervals)
     return (steps << 1) ^ (steps >> 63)
 
 
