@@ -21,7 +21,7 @@ def policies_to_bytes(
 ) -> list[bytes]:
     """The policies of S homes with the same K + 1 bounds: `levels` (S, K, 4) kWh, the ratios (S,).
 
-    Raises `InvalidInput` where `Policy.to_bytes` would.
+    Raises `InvalidInput` where `Policy.to_bytes` would, and for levels that no 64 bits hold (1e14 kWh).
     """
     check_policy(len(bounds_us) - 1, in_order=_in_order(levels))
     flat, ends = _varints(_steps(levels))

@@ -18,7 +18,7 @@ from powerflock.groups.hierarchy import Hierarchy
 from powerflock.groups.sums import roll_up, rows_of
 
 _AHEAD, _LINE = 8, LINE_BYTES // 4
-"""How many sites ahead a curve is fetched: a million curves of sites in any order then take half the time."""
+"""How many sites ahead a curve is fetched, for sites come in any order; and how many prices are fetched at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

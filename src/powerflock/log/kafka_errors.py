@@ -29,6 +29,7 @@ _PASSING = frozenset({
 })  # fmt: skip
 """What a cluster answers while a leader moves: asking again is enough."""
 _AGAIN_S, _ASK_S = 0.05, 2.0
+"""How soon a question is asked again; and how long one of a leader waits, for a dead one never answers."""
 _REACH = "Check that its brokers run and can be reached from here; a later call tries again."
 _RIGHTS = "Give this user the right to it (docs/kafka.md lists them)."
 _REMEDIES = {
