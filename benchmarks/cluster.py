@@ -75,6 +75,7 @@ def _plant(folder: Path, servers: str) -> Iterator[Plant]:
     data, settings = folder / "plant", folder / "plant.toml"
     settings.write_text(
         f'[plant]\ndata_dir = "{data}"\npartitions = {PARTITIONS}\n[log]\nurl = "kafka://{servers}"\n'
+        f'[kafka]\ntopic_prefix = "{NAME}."\n'
         "[api]\nport = 0\n[gateway]\nport = 0\n[process]\nport = 0\n"
     )
     with ExitStack() as stack:

@@ -34,7 +34,7 @@ from powerflock.log.port import Log
 from powerflock.plant.messages import decode_report
 from powerflock.sim.homes import generate
 
-NAME = "takeover"
+NAME, PREFIX = "takeover", "takeover."
 SUMMARY = "100,000 devices taken over from a twins process that was killed, the other partitions going on"
 
 HOMES, QUICK_HOMES = 72_000, 2_000
@@ -47,7 +47,7 @@ _OWNED = 'powerflock_partition_owned{partition="'
 def run(*, quick: bool) -> list[Row]:
     """Rows: seconds from the kill to the new owner's reports; and what the other partitions did meanwhile."""
     with tempfile.TemporaryDirectory(prefix="powerflock-bench-") as folder, broker() as servers:
-        log = open_log(f"kafka://{servers}", KafkaOptions(partitions=PARTITIONS))
+        log = open_log(f"kafka://{servers}", KafkaOptions(prefix=PREFIX, partitions=PARTITIONS))
         with _plant(Path(folder), servers, QUICK_HOMES if quick else HOMES, log) as plant, _load(log, plant.rows):
             _until("both processes to have applied a reading of each device", plant.applied)
             _until("each partition to have reported", lambda: len(_reports(log, range(PARTITIONS))) == PARTITIONS)
@@ -92,7 +92,7 @@ def _plant(folder: Path, servers: str, homes: int, log: Log) -> Iterator[Plant]:
     settings = folder / "plant.toml"
     settings.write_text(
         f'[plant]\ndata_dir = "{folder / "plant"}"\npartitions = {PARTITIONS}\n'
-        f'[log]\nurl = "kafka://{servers}"\n[kafka]\nsession_s = {SESSION_S}\n'
+        f'[log]\nurl = "kafka://{servers}"\n[kafka]\ntopic_prefix = "{PREFIX}"\nsession_s = {SESSION_S}\n'
         "[api]\nport = 0\n[process]\nport = 0\n"
     )
     with ExitStack() as stack:
