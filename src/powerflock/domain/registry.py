@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -21,8 +22,8 @@ from powerflock.domain.enrolment import Decision, Ends, SiteChange, Standing, de
 from powerflock.domain.errors import InconsistentRegistry, InvalidInput, NotFound
 from powerflock.domain.ids import partition_of
 from powerflock.domain.outcomes import Outcome
-from powerflock.domain.site import Nameplate, SiteSpec, Tariff
-from powerflock.domain.site_columns import TableColumn, plate_columns, spec_columns
+from powerflock.domain.site import SiteSpec, Tariff
+from powerflock.domain.site_columns import DeviceColumns, TableColumn, device_columns, spec_columns
 
 ABSENT = -1
 """The device number of a device that a site does not have."""
@@ -130,11 +131,10 @@ TABLE_COLUMNS = {item.name: _DTYPES[str(item.type)] for item in fields(SiteTable
 
 
 class _Changed(NamedTuple):
-    """A change that says something new: how many devices the site had (0: it is new), and those it has now."""
+    """A change that says something new: how many devices the site had (0: it is new)."""
 
     change: SiteChange
     had: int
-    plates: list[Nameplate]
 
 
 class _Partition:
@@ -237,7 +237,7 @@ class Registry:
             if known == change.spec:
                 part.numbers[change.row] = change.number
                 continue
-            changed.append(_Changed(change, 0 if known is None else known.device_count, change.spec.nameplates()))
+            changed.append(_Changed(change, 0 if known is None else known.device_count))
             self._put(part, change)
         if changed:
             _refresh(part, changed)
@@ -342,15 +342,17 @@ def _refresh(part: _Partition, changed: Sequence[_Changed]) -> None:
     """Replace the partition's table by one with the new rows and devices at its end and the updated rows rewritten."""
     updated = [each for each in changed if each.had]
     rewritten = _site_columns(part, updated)
-    new = _new_device_columns(changed) | _site_columns(part, [each for each in changed if not each.had])
+    devices = device_columns([each.change.spec for each in changed])
+    number = np.fromiter(chain.from_iterable(each.change.devices for each in changed), np.int32, devices.spec.size)
+    new = _new_device_columns(changed, devices, number)
+    new |= _site_columns(part, [each for each in changed if not each.had])
     columns = {name: np.concatenate((getattr(part.table, name), new[name])) for name in TABLE_COLUMNS}
     if updated:
         rows = [each.change.row for each in updated]
         for name, values in rewritten.items():
             columns[name][rows] = values
-        numbers = [number for each in updated for number in each.change.devices]
-        for name, values in plate_columns([plate for each in updated for plate in each.plates]).items():
-            columns[name][numbers] = values
+        for name, values in devices.columns.items():
+            columns[name][number] = values
     part.table = SiteTable.of(columns, part.place_of)
 
 
@@ -365,13 +367,13 @@ def _place(spec: SiteSpec) -> Place:
     return Place(spec.region, spec.feeder, spec.path, spec.sets, spec.gateway, spec.provider, spec.firmware)
 
 
-def _new_device_columns(changed: Sequence[_Changed]) -> dict[str, TableColumn]:
-    """What new devices put at the end of the columns, in the order of their numbers."""
-    number = np.array([number for each in changed for number in each.change.devices[each.had :]], np.int32)
-    row = np.array([each.change.row for each in changed for _ in each.plates[each.had :]], np.int32)
-    columns = plate_columns([plate for each in changed for plate in each.plates[each.had :]]) | {"device_site": row}
-    order = np.argsort(number)
-    return {name: values[order] for name, values in columns.items()} | {
-        "first_device": np.array([each.change.devices[0] for each in changed if not each.had], np.int32),
-        "meter_device": number[columns["device_kind"] == DeviceKind.METER],  # only a new site has a new meter
-    }
+def _new_device_columns(changed: Sequence[_Changed], devices: DeviceColumns, number: I32) -> dict[str, TableColumn]:
+    """What new ones of the `devices` of `changed` put at the end of the columns, in the order of their numbers."""
+    had, row = (np.array(column, np.int32) for column in zip(*((c.had, c.change.row) for c in changed), strict=True))
+    new = np.flatnonzero(devices.place >= had[devices.spec])
+    order = new[np.argsort(number[new])]
+    columns = {name: values[order] for name, values in devices.columns.items()}
+    columns["device_site"] = row[devices.spec[order]]
+    first = np.flatnonzero((devices.place == 0) & (had[devices.spec] == 0))  # only a new site has a new meter
+    meter = np.flatnonzero((devices.columns["device_kind"] == DeviceKind.METER) & (had[devices.spec] == 0))
+    return columns | {"first_device": number[first], "meter_device": number[meter]}
