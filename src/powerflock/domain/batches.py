@@ -1,13 +1,18 @@
 """Batches of rows: numpy records to bytes (an Arrow IPC stream) and back, and the schema's rules over whole columns.
 
-Invariants: `decode(encode(r), r.dtype)` equals `r` bit for bit, NaN included. Work is per column, never per row.
-Must not know what the rows mean, nor where the bytes go.
+Invariants: `decode(encode(r), r.dtype)` equals `r` bit for bit, NaN included; the bytes are those that Arrow's own
+writer gives. It is asked once for each number of rows: what it puts around the columns is then known, and each column
+goes to its place, or comes from there, in a single copy. Work is per column, never per row. Must not know what the rows
+mean, nor where the bytes go.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +23,7 @@ from powerflock.domain.errors import InvalidInput
 from powerflock.domain.schema import Column, Schema
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_ALIGNED = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,17 +38,15 @@ class Violation:
 
 def encode(records: Records) -> bytes:
     """One Arrow IPC stream with one record batch of the (N,) structured `records`; column names are the fields'."""
-    schema = _arrow(records.dtype)
-    columns = [
-        # Not pa.array: the first call of that one imports pandas, a second of waiting for the first reading.
-        pa.Array.from_buffers(field.type, records.size, [None, pa.py_buffer(np.ascontiguousarray(records[field.name]))])
-        for field in schema
-    ]
-    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return cast("bytes", sink.getvalue().to_pybytes())
+    frame = _frame(records.dtype, records.size)
+    payload = np.empty(frame.size, np.uint8)
+    payload[: len(frame.head)] = np.frombuffer(frame.head, np.uint8)
+    payload[-len(_END_OF_STREAM) :] = np.frombuffer(_END_OF_STREAM, np.uint8)
+    for name, at in zip(_names(records.dtype), frame.at, strict=True):
+        column = np.frombuffer(payload, records.dtype[name], records.size, at)
+        column[:] = records[name]
+        payload[at + column.nbytes : at + column.nbytes + -column.nbytes % _ALIGNED] = 0
+    return payload.tobytes()
 
 
 def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
@@ -50,6 +54,15 @@ def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
 
     Raises `InvalidInput` where the bytes are no Arrow stream, or their columns are not exactly those of a `dtype`.
     """
+    for dtype in dtypes:
+        records = _unframed(payload, dtype)
+        if records is not None:
+            return records
+    return _read(payload, dtypes)
+
+
+def _read(payload: bytes, dtypes: Sequence[np.dtype[np.void]]) -> Records:
+    """Any Arrow stream, by Arrow's own reader."""
     if not payload.endswith(_END_OF_STREAM):  # cut between two messages, the reader would take it for a shorter stream
         raise InvalidInput("batch", payload[-8:], "must be a whole Arrow IPC stream: its end is missing")
     try:
@@ -72,6 +85,51 @@ def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
             records[name][start : start + batch.num_rows] = _values(column, dtype[name])
         start += batch.num_rows
     return records
+
+
+class _Frame(NamedTuple):
+    """A stream of so many rows: its bytes before the first column, where each column begins, its `size` in all."""
+
+    head: bytes
+    at: tuple[int, ...]
+    size: int
+
+
+@lru_cache(maxsize=4096)
+def _frame(dtype: np.dtype[np.void], rows: int) -> _Frame:
+    schema, widths = _arrow(dtype), _widths(dtype, rows)
+    columns = [
+        # Not pa.array: the first call of that one imports pandas, a second of waiting for the first reading.
+        pa.Array.from_buffers(field.type, rows, [None, pa.py_buffer(bytes(rows * dtype[field.name].itemsize))])
+        for field in schema
+    ]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    payload = cast("bytes", sink.getvalue().to_pybytes())
+    head = payload[: len(payload) - len(_END_OF_STREAM) - sum(widths)]
+    return _Frame(head, tuple(accumulate(widths[:-1], initial=len(head))), len(payload))
+
+
+def _unframed(payload: bytes, dtype: np.dtype[np.void]) -> Records | None:
+    """The records in a stream that `encode` wrote of `dtype`; None of any other bytes."""
+    around = len(_frame(dtype, 1).head) + len(_END_OF_STREAM)
+    rows = (len(payload) - around) // dtype.itemsize
+    while rows > 0 and around + sum(_widths(dtype, rows)) > len(payload):
+        rows -= 1
+    rows = max(rows, 0)
+    frame = _frame(dtype, rows)
+    if len(payload) != frame.size or not (payload.startswith(frame.head) and payload.endswith(_END_OF_STREAM)):
+        return None
+    records: Records = np.empty(rows, dtype)
+    for name, at in zip(_names(dtype), frame.at, strict=True):
+        records[name] = np.frombuffer(payload, dtype[name], rows, at)
+    return records
+
+
+def _widths(dtype: np.dtype[np.void], rows: int) -> list[int]:
+    """The bytes of each column of so many rows, filled up as Arrow aligns them."""
+    return [-(-rows * dtype[name].itemsize // _ALIGNED) * _ALIGNED for name in _names(dtype)]
 
 
 def newest_us(records: Records) -> int:

@@ -83,7 +83,7 @@ def patiently(options: KafkaOptions, doing: str, ask: Callable[[], T]) -> T:
 
 
 def ask_leaders(options: KafkaOptions, doing: str, client: AdminClient | Consumer, ask: Callable[[float], T]) -> T:
-    """As `patiently`, of partitions' leaders: `ask` is told how long to wait, and who leads is looked up in between.
+    """As `patiently`, of leaders and coordinators: `ask` is told how long to wait; who leads is looked up in between.
 
     Without that the client would ask a leader that died for as long as it may.
     """

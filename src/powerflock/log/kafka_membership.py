@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from powerflock.domain.errors import LogError
-from powerflock.log.kafka_errors import cause, kafka_errors, patiently
+from powerflock.log.kafka_errors import ask_leaders, cause, kafka_errors
 from powerflock.log.kafka_options import KafkaOptions
 from powerflock.log.kafka_topics import Topics
 from powerflock.log.membership import Changes, Member
@@ -48,9 +48,9 @@ class KafkaGroups:
         """See `Groups.owners`."""
         full, wanted = self._options.named(group), self._options.named(topic)
 
-        def ask() -> dict[int, str]:
+        def ask(wait_s: float) -> dict[int, str]:
             try:
-                found = self._admin.describe_consumer_groups([full])[full].result(self._options.patience_s)
+                found = self._admin.describe_consumer_groups([full], request_timeout=wait_s)[full].result()
             except KafkaException as error:
                 if cause(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
                     return {}
@@ -62,7 +62,7 @@ class KafkaGroups:
                 if place.topic == wanted
             }
 
-        return dict(sorted(patiently(self._options, f"asking who is in {group}", ask).items()))
+        return dict(sorted(ask_leaders(self._options, f"asking who is in {group}", self._admin, ask).items()))
 
     def close(self) -> None:
         """See `Groups.close`; the client ends with its last reference."""

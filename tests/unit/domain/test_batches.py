@@ -17,11 +17,13 @@ from powerflock.domain.columns import (
     COMMAND,
     COMMAND_ARROW,
     COMMAND_SCHEMA,
+    SITE_EVENT,
     TELEMETRY,
     TELEMETRY_ARROW,
     TELEMETRY_SCHEMA,
 )
 from powerflock.domain.errors import InvalidInput
+from powerflock.plant.owners import OWNER
 
 TIME_US = 1_767_225_600_000_000
 
@@ -40,6 +42,21 @@ def readings(count: int) -> Records:
 def test_encode_then_decode_gives_the_same_bits(dtype: np.dtype[np.void], data: st.DataObject) -> None:
     raw = data.draw(hnp.arrays(np.uint8, st.integers(0, 20).map(lambda n: n * dtype.itemsize)))
     records = raw.view(dtype)
+    assert decode(encode(records), dtype).tobytes() == records.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [TELEMETRY, COMMAND, SITE_EVENT, OWNER])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 7, 10_000])
+def test_a_batch_is_to_the_byte_what_arrow_itself_would_write(dtype: np.dtype[np.void], rows: int) -> None:
+    pa = pytest.importorskip("pyarrow")
+    raw = np.random.default_rng(rows).integers(0, 256, rows * dtype.itemsize, np.uint8)
+    records = raw.view(dtype)
+    names = dtype.names or ()
+    batch = pa.RecordBatch.from_arrays([pa.array(np.ascontiguousarray(records[name])) for name in names], names)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    assert encode(records) == sink.getvalue().to_pybytes()
     assert decode(encode(records), dtype).tobytes() == records.tobytes()
 
 
