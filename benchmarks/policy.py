@@ -13,7 +13,7 @@ from benchmarks.highs_reference import random_problems
 from benchmarks.real_homes import folder, real_problems
 from benchmarks.rows import Row, less_is_better
 from powerflock.domain.policy import Basis, Policy
-from powerflock.optimise.policy import policies_of, solve_levels
+from powerflock.optimise.policy import policies_of, policy_payloads, solve_levels
 from powerflock.optimise.problem import SiteProblems
 from powerflock.optimise.site import solve
 
@@ -82,20 +82,28 @@ def _state(problems: SiteProblems, home: int) -> tuple[float, float, float, floa
 
 def sending(label: str, problems: SiteProblems, runs: int) -> list[Row]:
     """Bytes of a policy, and µs to make one's levels, write it and read it."""
-    policies = policies_of(problems, solve_levels(problems), range(problems.homes), START_US, Basis.FLEET)
+    levels = solve_levels(problems)
+    policies = policies_of(problems, levels, range(problems.homes), START_US, Basis.FLEET)
     payloads = [policy.to_bytes() for policy in policies]
+    if policy_payloads(problems, levels, START_US, Basis.FLEET)[0] != payloads:
+        raise RuntimeError("policies written at once are not those written one by one")
     works: list[Callable[[], object]] = [
         lambda: solve_levels(problems),
         lambda: [policy.to_bytes() for policy in policies],
+        lambda: policy_payloads(problems, levels, START_US, Basis.FLEET),
         lambda: [Policy.from_bytes(payload) for payload in payloads],
     ]
-    levels_us, write_us, read_us = _in_turn([(work, problems.homes) for work in works], runs)
+    levels_us, write_us, at_once_us, read_us = _in_turn([(work, problems.homes) for work in works], runs)
     metric, plain = f"{label}, {problems.intervals} intervals", float(SCHEDULE_BYTES * problems.intervals)
     mean = statistics.mean(map(len, payloads))
     return [
         less_is_better(f"{metric}: a policy", mean, "bytes", "a plain schedule in float32, good for one state", plain),
         Row(metric=f"{metric}: solving for a home's levels", value=levels_us, unit="µs"),
         Row(metric=f"{metric}: writing a policy", value=write_us, unit="µs"),
+        less_is_better(
+            f"{metric}: making and writing one of {problems.homes} policies at once", at_once_us, "µs",
+            "only writing them, one by one", write_us,
+        ),
         Row(metric=f"{metric}: reading and checking a policy", value=read_us, unit="µs"),
     ]
 
