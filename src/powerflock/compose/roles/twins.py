@@ -57,6 +57,8 @@ class Twins:
         self._directory = Directory(self._registry)
         self._publish_at = 0.0
         self._lock = threading.Lock()
+        self._changed = threading.Event()
+        """A partition came, or has recovered: the next tick does not wait."""
         self._wanted: set[int] = set()
         self._contested: set[int] = set()
         """Fenced here: to be claimed again only where the group says so."""
@@ -79,14 +81,17 @@ class Twins:
         self._membership = await parts.join(GROUP, TOPIC, self)
         while True:
             began = time.monotonic()
+            self._changed.clear()
             self._membership.owned()  # raises what ended the membership: without one nothing is owned ever again
             await asyncio.to_thread(self._tick)
             self._parts.clockwork.touch()
             self._tick_ms = (time.monotonic() - began) * 1000.0
-            await asyncio.sleep(max(parts.settings.plant.tick_s - (time.monotonic() - began), 0.0))
+            rest_s = max(parts.settings.plant.tick_s - (time.monotonic() - began), 0.0)
+            await asyncio.to_thread(self._changed.wait, rest_s)
 
     async def drain(self) -> None:
         """See `Role`."""
+        self._changed.set()
         if self._membership is not None:
             await asyncio.to_thread(self._membership.close)
         self._recovery.shutdown()
@@ -151,6 +156,7 @@ class Twins:
         with self._lock:
             self._wanted |= set(partitions)
             self._contested -= set(partitions)
+        self._changed.set()
         logger.info("powerflock twins: owns partitions %s", sorted(self._wanted))
 
     def revoked(self, partitions: Sequence[int]) -> None:
@@ -230,6 +236,7 @@ class Twins:
         trouble = ""
         for partition in self._wanted - self._contested - self._runners.keys() - self._starting.keys():
             self._starting[partition] = self._recovery.submit(self._recovered, partition)
+            self._starting[partition].add_done_callback(lambda _: self._changed.set())
         for partition, future in list(self._starting.items()):
             if not future.done():
                 continue
