@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
+from powerflock.optimise.site import Mapper
 from powerflock.plant.plan import Plan
 from powerflock.plant.planner import Job
 
+T = TypeVar("T")
+R = TypeVar("R")
+_LOOK_S = 0.02
+
 
 class BackgroundPlanner:
-    """A `Planner` on the threads of `pool`; `done` hears how many seconds each plan took."""
+    """A `Planner` on the threads of `pool`; `done` hears how many seconds each plan took.
 
-    def __init__(self, pool: ThreadPoolExecutor, done: Callable[[float], None]) -> None:
+    `mapper` goes through the homes of a plan.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, done: Callable[[float], None], mapper: Mapper = map) -> None:
         """Nothing under way."""
-        self._pool, self._done = pool, done
+        self._pool, self._done, self._mapper = pool, done, mapper
         self._running: dict[int, tuple[int, Future[Plan]]] = {}
 
     def start(self, partition: int, first: int, job: Job) -> Plan | None:
@@ -35,6 +44,18 @@ class BackgroundPlanner:
 
     def _make(self, job: Job) -> Plan:
         began = time.perf_counter()
-        plan = job(map)
+        plan = job(self._mapper)
         self._done(time.perf_counter() - began)
         return plan
+
+
+def giving_way(busy: Callable[[], bool]) -> Mapper:
+    """As `map`, but each item waits while it is `busy` elsewhere: what is more urgent has the cores until then."""
+
+    def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        for item in items:
+            while busy():
+                time.sleep(_LOOK_S)
+            yield function(item)
+
+    return mapper

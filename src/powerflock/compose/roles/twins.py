@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 
 from powerflock.api.models import SiteDetail
 from powerflock.autobidder.partition import PartitionRunner
-from powerflock.compose.background import BackgroundPlanner
+from powerflock.compose.background import BackgroundPlanner, giving_way
 from powerflock.compose.directory import Directory
 from powerflock.compose.gauges import Gauge
 from powerflock.compose.parts import CORES, live_ages, ring_settings
@@ -251,12 +251,16 @@ class Twins:
                 self._runners[partition] = runner
         return trouble
 
+    def _recovers(self) -> bool:
+        """Whether a partition without an owner is being taken over: until then plans of others leave it the cores."""
+        return not all(future.done() for future in list(self._starting.values()))
+
     def _recovered(self, partition: int) -> PartitionRunner:
         parts = self._parts
 
         def member(epoch: int) -> Member:
             outlook = BaselineOutlook(self._registry.partitions)
-            planner = BackgroundPlanner(parts.pool, lambda _: None)
+            planner = BackgroundPlanner(parts.pool, lambda _: None, giving_way(self._recovers))
             return Member(partition, self._registry, self._settings, outlook, planner, epoch)
 
         snapshots = partition_snapshots(parts.settings, partition)
