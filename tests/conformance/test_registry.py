@@ -317,6 +317,6 @@ def test_publishers_at_once_keep_the_order(store: Store, url: str) -> None:
         worker.join()
     second.database.close()
     for partition, ends in enumerate(store.ends()):
-        entries = [decode_entry(entry.payload) for entry in log.read(TOPIC, partition, 0)]
+        entries = [decode_entry(entry.payload, {}) for entry in log.read(TOPIC, partition, 0)]
         numbers = [change.number for entry in entries if isinstance(entry, RegistryEntry) for change in entry.changes]
         assert numbers == list(range(1, ends.number))

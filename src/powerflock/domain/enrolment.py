@@ -11,17 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple, fields
 
 from powerflock.domain.columns import DeviceKind
 from powerflock.domain.errors import InvalidInput, LogError
 from powerflock.domain.ids import partition_of
-from powerflock.domain.site import SiteSpec, check_spec
+from powerflock.domain.site import SiteSpec, Tariff, check_spec
 
 TOPIC = "registry"
 """The log topic of the events, by partition."""
 
 
-class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class SiteChange(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Event `number` of a partition: the site's row, its devices' numbers in the order of nameplates, and its spec."""
 
     number: int
@@ -30,7 +32,7 @@ class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
     spec: SiteSpec
 
 
-class RegistryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RegistryEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of the topic. Before format 2 an entry was a bare list of specs, numbered by whoever read it."""
 
     format: Literal[2]
@@ -38,7 +40,6 @@ class RegistryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Entry: TypeAlias = RegistryEntry | list[SiteSpec]
-_ENTRY: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 
 
 class Standing(NamedTuple):
@@ -121,10 +122,41 @@ def encode_changes(changes: Sequence[SiteChange]) -> bytes:
     return msgspec.msgpack.encode(RegistryEntry(2, tuple(changes)))
 
 
-def decode_entry(payload: bytes) -> Entry:
-    """An entry of the topic in any format that was ever written; `LogError` for anything else."""
+def decode_entry(payload: bytes, tariffs: dict[bytes, Tariff]) -> Entry:
+    """An entry of the topic in any format that was ever written; `LogError` for anything else.
+
+    `tariffs` are those decoded before, by their bytes, and get those that are new: most of an entry is its sites' 96
+    prices each, and a million sites share a few tariffs.
+    """
     try:
-        return _ENTRY.decode(payload)
+        entry = _ENTRY.decode(payload)
+        if isinstance(entry, list):
+            return entry
+        return RegistryEntry(2, tuple(_change(tariffs, *astuple(change)) for change in astuple(entry)[1]))
     except msgspec.DecodeError as error:
         msg = f"an entry of the registry topic cannot be read: {error}. It is damaged, or of a newer version."
         raise LogError(msg) from error
+
+
+def _change(tariffs: dict[bytes, Tariff], number: int, row: int, devices: tuple[int, ...], spec: Struct) -> SiteChange:
+    """The change whose `spec` has its tariff as bytes."""
+    values = list(astuple(spec))
+    raw = bytes(values[_TARIFF])
+    tariff = tariffs.get(raw)
+    if tariff is None:
+        tariff = tariffs[raw] = msgspec.msgpack.decode(raw, type=Tariff)
+    values[_TARIFF] = tariff
+    return SiteChange(number, row, devices, SiteSpec(*values))
+
+
+def _with(struct: type[Struct], name: str, kind: object) -> type[Struct]:
+    """As `struct`, but what is in field `name` is a `kind`."""
+    own = [(field.name, kind if field.name == name else field.type, field) for field in fields(struct)]
+    made = [(name, kind) if field.required else (name, kind, field.default) for name, kind, field in own]
+    return msgspec.defstruct(f"Raw{struct.__name__}", made, frozen=True, forbid_unknown_fields=True, gc=False)
+
+
+_TARIFF = SiteSpec.__struct_fields__.index("tariff")
+_RAW_CHANGE = _with(SiteChange, "spec", _with(SiteSpec, "tariff", msgspec.Raw))
+_RAW_ENTRY = _with(RegistryEntry, "changes", tuple[_RAW_CHANGE, ...])  # type: ignore[valid-type]
+_ENTRY: msgspec.msgpack.Decoder[Struct | list[SiteSpec]] = msgspec.msgpack.Decoder(_RAW_ENTRY | list[SiteSpec])

@@ -197,6 +197,7 @@ class Registry:
             raise InvalidInput("partitions", partitions, "must be 1 or more")
         self._partitions = [_Partition() for _ in range(partitions)]
         self._tariffs: dict[Tariff, Tariff] = {}
+        self._by_bytes: dict[bytes, Tariff] = {}
 
     @staticmethod
     def empty(partitions: int) -> Registry:
@@ -255,7 +256,7 @@ class Registry:
             waiting.clear()
 
         for payload in payloads:
-            entry = decode_entry(payload)
+            entry = decode_entry(payload, self._by_bytes)
             if isinstance(entry, list):
                 fold()
                 waiting += self.decide(partition, entry).changes
@@ -313,7 +314,9 @@ class Registry:
     def _put(self, part: _Partition, change: SiteChange) -> None:
         """The site into its row, new or known; one copy of a tariff serves all its sites: a million share a few."""
         tariff = self._tariffs.setdefault(change.spec.tariff, change.spec.tariff)
-        spec, row, devices = msgspec.structs.replace(change.spec, tariff=tariff), change.row, change.devices
+        spec, row, devices = change.spec, change.row, change.devices
+        if spec.tariff is not tariff:
+            spec = msgspec.structs.replace(spec, tariff=tariff)
         if row == len(part.specs):
             part.specs.append(spec)
             part.numbers.append(change.number)

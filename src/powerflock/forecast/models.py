@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from powerflock.curve.jit import kernel
 from powerflock.domain.arrays import F64, I32, I64
 from powerflock.domain.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from powerflock.domain.site import SLOTS_PER_DAY
@@ -49,7 +50,7 @@ class RecentError:
 
     def ahead(self, lead_hours: F64) -> F64:
         """(S, T) the error expected `lead_hours` (T,) from now."""
-        return np.asarray(self.value[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / self.half_life_hours))
+        return np.asarray(self.value[:, None] * fading(lead_hours, self.half_life_hours))
 
     def grow(self, series: int) -> None:
         """Add series without error so far, up to `series` in all."""
@@ -74,16 +75,20 @@ class RecentSky:
         self.given = self.given * fade - np.where(known, actual, 0.0) * hours
         self.expected = self.expected * fade - np.where(known, base, 0.0) * hours
 
-    def share_ahead(self, solar_kw: F64, lead_hours: F64) -> F64:
-        """(S, T) factor on the base `lead_hours` (T,) from now; 1 without sun lately; `solar_kw` (S,) installed."""
+    def share(self, solar_kw: F64) -> F64:
+        """(S,) factor on the base now; 1 without sun lately; `solar_kw` (S,) installed. Ahead it fades towards 1."""
         doubt = np.maximum(_SKY_PRIOR_KWH_PER_KW * solar_kw, 1e-9)
-        share = np.clip((self.given + doubt) / (self.expected + doubt), 0.0, 2.0)
-        return np.asarray(1.0 + (share - 1.0)[:, None] * 0.5 ** (np.maximum(lead_hours, 0.0) / SKY_HALF_LIFE_HOURS))
+        return np.clip((self.given + doubt) / (self.expected + doubt), 0.0, 2.0)
 
     def grow(self, sites: int) -> None:
         """Add roofs of which nothing was seen, up to `sites` in all."""
         more = sites - self.given.size
         self.given, self.expected = np.pad(self.given, (0, more)), np.pad(self.expected, (0, more))
+
+
+def fading(lead_hours: F64, half_life_hours: float) -> F64:
+    """(T,) how much of what is seen now still holds `lead_hours` (T,) from now."""
+    return np.asarray(0.5 ** (np.maximum(lead_hours, 0.0) / half_life_hours))
 
 
 def neighbours_kw(solar_kw: F64, base_kw: F64, place: I32) -> F64:
@@ -156,6 +161,34 @@ def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, 
 def base_solar_kw(yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32) -> F64:
     """(S, T) expected solar kW, passive (≤ 0): `yield_ratio` (S, T) × installed kW × its `clear_sky` (L, T)."""
     return np.asarray(-yield_ratio * solar_kw[:, None] * clear_sky[place])
+
+
+def net_load_ahead_kw(
+    load: tuple[F64, F64], yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32, share: F64, times_us: I64,
+    lead_hours: F64,
+) -> F64:  # fmt: skip
+    """(S, T) expected load and solar, kW passive, `lead_hours` (T,) from now, each with what was seen lately.
+
+    `load` is the base day (S, 48) and the recent error (S,); a roof's `base_solar_kw` is taken by its `share` (S,);
+    `clear_sky` (L, 288). In one pass: the matrices in between would be the fleet's largest.
+    """
+    slot, step = (times_us // SLOT_US) % SLOTS_PER_DAY, (times_us // _STEP_US) % STEPS_PER_DAY
+    fade = fading(lead_hours, LOAD_ERROR_HALF_LIFE_HOURS), fading(lead_hours, SKY_HALF_LIFE_HOURS)
+    ahead: F64 = np.empty((solar_kw.size, times_us.size))
+    _ahead(*load, yield_ratio, solar_kw, clear_sky, place, share, slot, step, *fade, ahead)
+    return ahead
+
+
+@kernel
+def _ahead(
+    load_kw: F64, error_kw: F64, yield_ratio: F64, solar_kw: F64, clear_sky: F64, place: I32, share: F64, slot: I64,
+    step: I64, load_fade: F64, sky_fade: F64, ahead: F64,
+) -> None:  # fmt: skip
+    for site in range(solar_kw.size):
+        for t in range(slot.size):
+            load = max(load_kw[site, slot[t]] + error_kw[site] * load_fade[t], 0.0)
+            solar = -yield_ratio[site, slot[t]] * solar_kw[site] * clear_sky[place[site], step[t]]
+            ahead[site, t] = load + solar * (1.0 + (share[site] - 1.0) * sky_fade[t])
 
 
 def base_price_per_mwh(history: AsOf, times_us: I64, fallback: float) -> F64:

@@ -8,7 +8,7 @@ group's name is what lasts for ever. Must not know telemetry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -118,6 +118,7 @@ class _Growing:
         self._depth: list[int] = known.depth.tolist() if known else [0]
         self._leaf_of = dict(known.leaf_of) if known else {}
         self._place_of = dict(known.place_of) if known else {}
+        self._chain_of: dict[tuple[str, ...], tuple[int, ...]] = {}
 
     def grown(self, tables: Sequence[SiteTable]) -> Hierarchy:
         """With the places of `tables` added."""
@@ -153,21 +154,26 @@ class _Growing:
     def _place(self, place: Place) -> int:
         """The number of the place, given now if it is new."""
         if place not in self._place_of:
-            groups = tuple(self._groups_of(place))
+            groups = self._groups_of(place)
             leaf = self._leaf_of.setdefault(groups, len(self._leaf_of))
             self._place_of[place] = len(self._place_of), leaf
         return self._place_of[place][0]
 
-    def _groups_of(self, place: Place) -> Iterable[int]:
+    def _groups_of(self, place: Place) -> tuple[int, ...]:
         """The feeder first, then all groups above it, then the sets."""
-        levels = [Level.REGION, *(Level.AREA for _ in place.path), Level.FEEDER]
+        way = (place.region, *place.path, place.feeder)
+        if way not in self._chain_of:
+            self._chain_of[way] = self._chain(way)
+        return (*self._chain_of[way], *(self._group(SET_PREFIX + _escaped(each), -1, Level.SET) for each in place.sets))
+
+    def _chain(self, way: tuple[str, ...]) -> tuple[int, ...]:
+        """The groups on the `way` from a region through areas to a feeder, from the feeder up to the portfolio."""
+        levels = [Level.REGION, *(Level.AREA for _ in way[1:-1]), Level.FEEDER]
         chain, name = [PORTFOLIO], ""
-        for step, level in zip((place.region, *place.path, place.feeder), levels, strict=True):
+        for step, level in zip(way, levels, strict=True):
             name = f"{name}/{_escaped(step)}" if name else _escaped(step)
             chain.append(self._group(name, chain[-1], level))
-        yield from reversed(chain)
-        for each in place.sets:
-            yield self._group(SET_PREFIX + _escaped(each), -1, Level.SET)
+        return tuple(reversed(chain))
 
     def _group(self, name: str, above: int, level: Level) -> int:
         """The id of the group, given now if it is new."""

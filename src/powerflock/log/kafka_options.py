@@ -21,6 +21,8 @@ IN_FLIGHT = 3
 """Requests of a producer on the way to a broker. At 5, the most that order allows, librdkafka does not sleep while more
 is queued: its thread asks again and again, three times the processor time that the writing itself takes.
 """
+_HEARTBEATS = 12
+"""How often a member is heard of in a session: as soon as that do the others hear that one is gone."""
 KEPT_FOR_EVER = -1
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -179,7 +181,7 @@ class KafkaOptions:
             "group.instance.id": name,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": round(self.session_s * 1000),
-            "heartbeat.interval.ms": round(self.session_s * 1000 / 4),
+            "heartbeat.interval.ms": round(self.session_s * 1000 / _HEARTBEATS),
             "enable.auto.commit": False,
             "allow.auto.create.topics": False,
         }

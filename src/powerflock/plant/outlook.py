@@ -27,6 +27,7 @@ from powerflock.forecast.models import (
     clear_sky_day,
     lead_hours,
     neighbours_kw,
+    net_load_ahead_kw,
     solar_yield_ratio,
     typical_load_kw,
 )
@@ -135,12 +136,13 @@ class _Part:
             self.yield_ratio[:, slot], self.terms.solar_kw, sky, self.terms.place
         )
 
-    def corrected(self, now_us: int, times_us: I64) -> tuple[F64, F64]:
-        """(S, T) load and solar, with what was seen lately."""
-        load, solar = self.base(times_us)
-        lead = lead_hours(times_us, now_us)
-        share = self.sky_lately.share_ahead(self.terms.solar_kw, lead)
-        return np.maximum(load + self.load_error.ahead(lead), 0.0), solar * share
+    def ahead(self, now_us: int, times_us: I64) -> F64:
+        """(S, T) net load with what was seen lately."""
+        terms, share = self.terms, self.sky_lately.share(self.terms.solar_kw)
+        return net_load_ahead_kw(
+            (self.load_kw, self.load_error.value), self.yield_ratio, terms.solar_kw, self.sky, terms.place, share,
+            times_us, lead_hours(times_us, now_us),
+        )  # fmt: skip
 
 
 class BaselineOutlook:
@@ -198,8 +200,7 @@ class BaselineOutlook:
         """See `Outlook`."""
         part = self._part(partition)
         part.refresh(now_us)
-        load, solar = part.corrected(now_us, times_us)
-        return np.asarray(load + solar)
+        return part.ahead(now_us, times_us)
 
     def nowcast(self, partition: int, now_us: int, at_us: int, columns: SiteColumns) -> F64:
         """See `Outlook`."""
@@ -208,7 +209,7 @@ class BaselineOutlook:
         part = self._part(partition)
         part.refresh(now_us)
         load, solar = part.base(np.array([now_us, at_us], np.int64))
-        solar *= part.sky_lately.share_ahead(part.terms.solar_kw, np.zeros(2))
+        solar *= part.sky_lately.share(part.terms.solar_kw)[:, None]
         return columns.net_load_kw + (load + solar)[:, 1] - (load + solar)[:, 0]
 
     def spot_ahead(self, now_us: int, times_us: I64) -> F64:

@@ -93,7 +93,7 @@ def test_entries_of_the_first_format_stay_readable() -> None:
 
 def test_entries_of_this_format_are_written_as_they_always_were() -> None:
     payload = (GOLDEN / "registry-v2.msgpack").read_bytes()
-    entry = decode_entry(payload)
+    entry = decode_entry(payload, {})
     assert isinstance(entry, RegistryEntry)
     assert encode_changes(entry.changes) == payload
     registry = Registry(1)

@@ -17,6 +17,7 @@ from powerflock.forecast.models import (
     clear_sky_day,
     clear_sky_ratio,
     neighbours_kw,
+    net_load_ahead_kw,
     solar_yield_ratio,
     typical_load_kw,
 )
@@ -86,11 +87,32 @@ def test_a_western_roof_keeps_its_own_shape() -> None:
     assert 0.3 < dark.min() == dark.max() < 0.9, "where no sun shines, the roof's mean"
 
 
+def shares_ahead(sky: RecentSky, solar_kw: F64, leads: F64) -> F64:
+    """(S, T) what is expected of roofs in full sun that would give all they have, of it, without any load."""
+    nothing = np.zeros((solar_kw.size, 48)), np.zeros(solar_kw.size)
+    times = NOW_US + (leads * MICROS_PER_HOUR).astype(np.int64)
+    ahead = net_load_ahead_kw(
+        nothing, np.ones((solar_kw.size, 48)), solar_kw, np.ones((1, 288)), np.zeros(solar_kw.size, np.int32),
+        sky.share(solar_kw), times, leads,
+    )  # fmt: skip
+    return ahead / -solar_kw[:, None]
+
+
+def test_load_is_never_expected_below_zero_and_its_recent_error_halves_every_hour() -> None:
+    load, none = (np.full((2, 48), 1.0), np.array([2.0, -3.0])), np.zeros(2)
+    times = NOW_US + np.array([0, 1, 2]) * MICROS_PER_HOUR
+    leads = np.array([0.0, 1.0, 2.0])
+    ahead = net_load_ahead_kw(
+        load, np.ones((2, 48)), none, np.ones((1, 288)), np.zeros(2, np.int32), np.ones(2), times, leads
+    )
+    np.testing.assert_allclose(ahead, [[3.0, 2.0, 1.5], [0.0, 0.0, 0.25]])
+
+
 def test_a_dark_morning_dims_the_hours_after_it_but_not_tomorrow() -> None:
     sky, size = RecentSky(np.zeros(1), np.zeros(1)), np.array([5.0])
     for _ in range(180):
         sky.update(np.array([-0.8]), np.array([-4.0]), 1 / 60)
-    share = sky.share_ahead(size, np.array([0.0, 6.0, 24.0]))[0]
+    share = shares_ahead(sky, size, np.array([0.0, 6.0, 24.0]))[0]
     assert share[0] == pytest.approx(0.24, abs=0.06)
     assert share[0] < share[1] < 0.7
     assert 0.9 < share[2] < 1.0
@@ -99,13 +121,13 @@ def test_a_dark_morning_dims_the_hours_after_it_but_not_tomorrow() -> None:
 def test_without_sun_or_readings_lately_the_base_stands() -> None:
     sky = RecentSky(np.zeros(2), np.zeros(2))
     sky.update(np.array([0.0, np.nan]), np.array([0.0, -4.0]), 1.0)
-    np.testing.assert_allclose(sky.share_ahead(np.array([5.0, 5.0]), np.array([0.0, 3.0])), 1.0)
+    np.testing.assert_allclose(shares_ahead(sky, np.array([5.0, 5.0]), np.array([0.0, 3.0])), 1.0)
 
 
 def test_a_roof_that_always_gives_double_is_believed_up_to_double() -> None:
     sky = RecentSky(np.zeros(1), np.zeros(1))
     sky.update(np.array([-50.0]), np.array([-1.0]), 5.0)
-    assert sky.share_ahead(np.array([5.0]), np.zeros(1))[0, 0] == 2.0
+    assert shares_ahead(sky, np.array([5.0]), np.zeros(1))[0, 0] == 2.0
 
 
 def test_a_price_without_history_is_the_usual_one() -> None:
