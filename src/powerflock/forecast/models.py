@@ -6,6 +6,7 @@ Every model reads history through `AsOf` only. Passive signs: solar power is ≤
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -137,8 +138,18 @@ def clear_sky_ratio(latitude: F64, longitude: F64, times_us: I64) -> F64:
 
 def clear_sky_day(latitude: F64, longitude: F64, now_us: int) -> F64:
     """(L, 288) clear-sky ratio at the middle of each 5 minutes of the UTC day that holds `now_us`."""
-    middles = now_us - now_us % MICROS_PER_DAY + (np.arange(STEPS_PER_DAY) * 2 + 1) * _STEP_US // 2
-    return clear_sky_ratio(latitude, longitude, middles.astype(np.int64))
+    day = now_us // MICROS_PER_DAY
+    rows = [_sky_of_day(*place, day) for place in zip(latitude.tolist(), longitude.tolist(), strict=True)]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), STEPS_PER_DAY)
+
+
+@lru_cache(maxsize=4096)
+def _sky_of_day(latitude: float, longitude: float, day: int) -> F64:
+    """(288,) the day at one place: all partitions have much the same places, and a place takes milliseconds."""
+    middles = day * MICROS_PER_DAY + (np.arange(STEPS_PER_DAY) * 2 + 1) * _STEP_US // 2
+    sky: F64 = clear_sky_ratio(np.array([latitude]), np.array([longitude]), middles.astype(np.int64))[0]
+    sky.flags.writeable = False
+    return sky
 
 
 def solar_yield_ratio(history: AsOf, clear_sky: F64, place: I32, solar_kw: F64, prior: float = 0.75) -> F64:
