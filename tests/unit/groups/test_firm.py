@@ -81,7 +81,7 @@ def test_what_is_in_reach_can_be_delivered_while_any_single_class_holds_its_last
             for lost in cases(sites, rows)
         ]
         expected = [max(low for low, _ in ends), min(high for _, high in ends)] if ends else [-np.inf, np.inf]
-        np.testing.assert_allclose([least[group], most[group]], expected, atol=1e-9)
+        np.testing.assert_allclose([least[group], most[group]], expected, atol=2e-6)  # curves are float32
 
 
 @given(st.lists(a_site, min_size=1, max_size=9))
