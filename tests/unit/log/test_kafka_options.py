@@ -66,3 +66,11 @@ def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_log_of_one_process_has_groups_of_one() -> None:
     assert isinstance(open_groups("sqlite:log.sqlite", 4), SoleGroups)
+
+
+def test_a_member_that_is_gone_is_noticed_by_the_others_long_before_a_session_is_over() -> None:
+    for session_s in (2.0, 6.0, 45.0):
+        made = KafkaOptions(session_s=session_s).member("twins", "t1", "http://t1")
+        session_ms, beat_ms = int(made["session.timeout.ms"]), int(made["heartbeat.interval.ms"])
+        assert session_ms == session_s * 1000
+        assert 100 <= beat_ms <= session_ms / 3, "Kafka advises no more than a third of the session"
