@@ -101,8 +101,11 @@ def sending(label: str, problems: SiteProblems, runs: int) -> list[Row]:
         Row(metric=f"{metric}: solving for a home's levels", value=levels_us, unit="µs"),
         Row(metric=f"{metric}: writing a policy", value=write_us, unit="µs"),
         less_is_better(
-            f"{metric}: making and writing one of {problems.homes} policies at once", at_once_us, "µs",
-            "only writing them, one by one", write_us,
+            f"{metric}: making and writing one of {problems.homes} policies at once",
+            at_once_us,
+            "µs",
+            "only writing them, one by one",
+            write_us,
         ),
         Row(metric=f"{metric}: reading and checking a policy", value=read_us, unit="µs"),
     ]
