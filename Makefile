@@ -33,7 +33,7 @@ lint: environment ## ruff, format, types, layers, the page's own checks
 
 test: setup page ## every check and every test; ARGS="-k name" to choose among the tests
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest --numprocesses auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest $(ARGS)
 
 bench: environment ## run every benchmark and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks --all --write docs/benchmarks.md

@@ -1,8 +1,4 @@
-"""What every test gets: an environment without the developer's own settings, property tests that repeat, brokers.
-
-Where tests run side by side, those that start whole plants stay together, and so do the others that start servers: they
-share them, and do not take the cores from each other; all other tests go by their files.
-"""
+"""What every test gets: an environment without the developer's own settings, property tests that repeat, brokers."""
 
 from __future__ import annotations
 
@@ -16,24 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from tests import postgres, s3
 from tests.kafka import brokers
 
-_TOGETHER = {
-    "acceptance": "plants", "browser": "plants",
-    "conformance": "servers", "deploy": "servers", "integration": "servers", "kube": "servers",
-    "test_benchmarks.py": "servers",
-}  # fmt: skip
-"""Folders and modules whose tests run one after another."""
-
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 hypothesis_settings.register_profile("dev", deadline=None)
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs one after another where there are several workers."""
-    for item in items:
-        parts = item.path.relative_to(Path(__file__).parent).parts
-        group = next((_TOGETHER[part] for part in parts if part in _TOGETHER), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)
