@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,12 @@ def test_what_partitions_recover_with_in_threads_makes_its_decoders_before_there
 def test_a_decoder_made_on_the_way_is_noticed() -> None:
     assert LAZY.search("msgspec.json.decode((metadata or {})[MARK], type=Header)")
     assert not LAZY.search("msgspec.json.decode(payload)")
+
+
+def test_no_folder_of_tests_is_left_out() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    there = {path.relative_to(ROOT).parts[:2] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {"/".join(parts) for parts in there} == set(asked["testpaths"])
 
 
 def test_no_large_file_is_committed() -> None:

@@ -19,7 +19,7 @@ _LOOK_S = 0.02
 class BackgroundPlanner:
     """A `Planner` on the threads of `pool`; `done` hears how many seconds each plan took.
 
-    `mapper` goes through the homes of a plan.
+    `mapper` goes through the homes of a plan, block by block.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, done: Callable[[float], None], mapper: Mapper = map) -> None:
@@ -50,7 +50,7 @@ class BackgroundPlanner:
 
 
 def giving_way(busy: Callable[[], bool]) -> Mapper:
-    """As `map`, but each item waits while it is `busy` elsewhere: what is more urgent has the cores until then."""
+    """As `map`, but each block of homes waits while it is `busy` elsewhere: what is more urgent has the cores."""
 
     def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         for item in items:

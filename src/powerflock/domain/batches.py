@@ -1,9 +1,9 @@
 """Batches of rows: numpy records to bytes (an Arrow IPC stream) and back, and the schema's rules over whole columns.
 
 Invariants: `decode(encode(r), r.dtype)` equals `r` bit for bit, NaN included; the bytes are those that Arrow's own
-writer gives. It is asked once for each number of rows: what it puts around the columns is then known, and each column
-goes to its place, or comes from there, in a single copy. Work is per column, never per row. Must not know what the rows
-mean, nor where the bytes go.
+writer gives. It is asked for each number of rows once: what it puts around the columns is kept, and for as many rows
+again each column goes straight to its place, or comes from there. Work is per column, never per row. Must not know what
+the rows mean, nor where the bytes go.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:
     Raises `InvalidInput` where the bytes are no Arrow stream, or their columns are not exactly those of a `dtype`.
     """
     for dtype in dtypes:
-        records = _unframed(payload, dtype)
+        records = _unframed(payload, dtype) if payload.startswith(_opening(dtype)) else None
         if records is not None:
             return records
     return _read(payload, dtypes)
@@ -109,6 +109,12 @@ def _frame(dtype: np.dtype[np.void], rows: int) -> _Frame:
     payload = cast("bytes", sink.getvalue().to_pybytes())
     head = payload[: len(payload) - len(_END_OF_STREAM) - sum(widths)]
     return _Frame(head, tuple(accumulate(widths[:-1], initial=len(head))), len(payload))
+
+
+@lru_cache(maxsize=64)
+def _opening(dtype: np.dtype[np.void]) -> bytes:
+    """What a stream of `dtype` begins with, however many rows it has: its schema."""
+    return bytes(_arrow(dtype).serialize())
 
 
 def _unframed(payload: bytes, dtype: np.dtype[np.void]) -> Records | None:

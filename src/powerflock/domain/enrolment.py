@@ -133,7 +133,7 @@ def decode_entry(payload: bytes, tariffs: dict[bytes, Tariff]) -> Entry:
         if isinstance(entry, list):
             return entry
         return RegistryEntry(2, tuple(_change(tariffs, *astuple(change)) for change in astuple(entry)[1]))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"an entry of the registry topic cannot be read: {error}. It is damaged, or of a newer version."
         raise LogError(msg) from error
 
@@ -144,7 +144,10 @@ def _change(tariffs: dict[bytes, Tariff], number: int, row: int, devices: tuple[
     raw = bytes(values[_TARIFF])
     tariff = tariffs.get(raw)
     if tariff is None:
-        tariff = tariffs[raw] = msgspec.msgpack.decode(raw, type=Tariff)
+        try:
+            tariff = tariffs[raw] = _TARIFF_BYTES.decode(raw)
+        except msgspec.DecodeError as error:
+            raise msgspec.DecodeError(f"{error} - in the tariff of site {values[0]}, event {number}") from error
     values[_TARIFF] = tariff
     return SiteChange(number, row, devices, SiteSpec(*values))
 
@@ -156,6 +159,7 @@ def _with(struct: type[Struct], name: str, kind: object) -> type[Struct]:
     return msgspec.defstruct(f"Raw{struct.__name__}", made, frozen=True, forbid_unknown_fields=True, gc=False)
 
 
+_TARIFF_BYTES = msgspec.msgpack.Decoder(Tariff)
 _TARIFF = SiteSpec.__struct_fields__.index("tariff")
 _RAW_CHANGE = _with(SiteChange, "spec", _with(SiteSpec, "tariff", msgspec.Raw))
 _RAW_ENTRY = _with(RegistryEntry, "changes", tuple[_RAW_CHANGE, ...])  # type: ignore[valid-type]

@@ -197,7 +197,6 @@ class Registry:
             raise InvalidInput("partitions", partitions, "must be 1 or more")
         self._partitions = [_Partition() for _ in range(partitions)]
         self._tariffs: dict[Tariff, Tariff] = {}
-        self._by_bytes: dict[bytes, Tariff] = {}
 
     @staticmethod
     def empty(partitions: int) -> Registry:
@@ -248,6 +247,7 @@ class Registry:
     def replay(self, partition: int, payloads: Iterable[bytes]) -> Applied:
         """Fold entries of the registry topic in, of whatever format; rows that were added are not also updated."""
         added, updated, waiting = [np.empty(0, np.int64)], [np.empty(0, np.int64)], list[SiteChange]()
+        tariffs: dict[bytes, Tariff] = {}
 
         def fold() -> None:
             done = self.apply(partition, waiting)
@@ -256,7 +256,7 @@ class Registry:
             waiting.clear()
 
         for payload in payloads:
-            entry = decode_entry(payload, self._by_bytes)
+            entry = decode_entry(payload, tariffs)
             if isinstance(entry, list):
                 fold()
                 waiting += self.decide(partition, entry).changes

@@ -22,7 +22,7 @@ IN_FLIGHT = 3
 is queued: its thread asks again and again, three times the processor time that the writing itself takes.
 """
 _HEARTBEATS = 12
-"""How often a member is heard of in a session: as soon as that do the others hear that one is gone."""
+"""Heartbeats in a session: once that of a lost member is over, the others hear of it within one."""
 KEPT_FOR_EVER = -1
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 

@@ -25,29 +25,24 @@ def test_a_plan_is_handed_over_once_when_it_is_ready_and_no_turn_waits_for_it() 
 
     with ThreadPoolExecutor(1) as pool:
         planner = BackgroundPlanner(pool, seconds.append)
-        assert planner.start(3, 7, job) is None
-        assert (planner.started(3), planner.started(2), planner.ready(3)) == (7, None, None)
+        made, before = planner.start(3, 7, job), (planner.started(3), planner.started(2), planner.ready(3))
         go.set()
+    assert made is None
+    assert before == (7, None, None)
     assert planner.ready(3) is _PLAN
     assert (planner.ready(3), planner.started(3), len(seconds)) == (None, None, 1)
 
 
-def test_a_plan_waits_between_two_homes_while_something_urgent_goes_on() -> None:
-    urgent, done = threading.Event(), list[int]()
-    urgent.set()
+def test_a_plan_waits_between_two_blocks_while_something_urgent_goes_on() -> None:
+    urgent, seen = [True, True, False, False, True, False], list[object]()
 
-    def work(item: int) -> int:
-        done.append(item)
-        urgent.set()
-        return item
+    def busy() -> bool:
+        seen.append("looked")
+        return urgent.pop(0)
 
-    items = iter(giving_way(urgent.is_set)(work, [1, 2]))
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(next, items)
-        assert done == []
-        urgent.clear()
-        assert first.result() == 1
-        second = pool.submit(next, items)
-        assert done == [1]
-        urgent.clear()
-        assert second.result() == 2
+    def work(block: int) -> int:
+        seen.append(block)
+        return -block
+
+    assert list(giving_way(busy)(work, [1, 2, 3])) == [-1, -2, -3]
+    assert seen == ["looked", "looked", "looked", 1, "looked", 2, "looked", "looked", 3]

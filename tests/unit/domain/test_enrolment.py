@@ -104,6 +104,46 @@ def test_entries_of_this_format_are_written_as_they_always_were() -> None:
     assert registry.ends(0) == (2, 5, 4)
 
 
+def test_sites_of_one_tariff_share_it_however_many_entries_tell_it() -> None:
+    payloads = [encode_changes([change]) for change in Registry(1).decide(0, [home("a"), home("b")]).changes]
+    tariffs: dict[bytes, Tariff] = {}
+    entries = [decode_entry(payload, tariffs) for payload in payloads]
+    one, two = (entry.changes[0].spec.tariff for entry in entries if isinstance(entry, RegistryEntry))
+    assert one is two
+    assert list(tariffs.values()) == [one]
+
+
+@pytest.mark.parametrize(
+    "tariff",
+    [None, {"name": "t"}, {"name": "t", "import_per_kwh": [], "export_per_kwh": [], "colour": 1}, "flat"],
+)
+def test_a_tariff_that_is_none_is_refused_with_its_site_and_event(tariff: object) -> None:
+    (change,) = Registry(1).decide(0, [home("a")]).changes
+    entry = msgspec.to_builtins(RegistryEntry(2, (change,)))
+    entry["changes"][0]["spec"]["tariff"] = tariff
+    with pytest.raises(LogError, match="tariff of site a, event 1"):
+        decode_entry(msgspec.msgpack.encode(entry), {})
+
+
+@pytest.mark.parametrize("where", ["spec", "change"])
+def test_an_unknown_key_in_an_entry_is_refused(where: str) -> None:
+    (change,) = Registry(1).decide(0, [home("a")]).changes
+    entry = msgspec.to_builtins(RegistryEntry(2, (change,)))
+    (entry["changes"][0]["spec"] if where == "spec" else entry["changes"][0])["colour"] = "blue"
+    with pytest.raises(LogError, match="colour"):
+        decode_entry(msgspec.msgpack.encode(entry), {})
+
+
+def test_bytes_of_any_kind_are_refused_as_damage() -> None:
+    (change,) = Registry(1).decide(0, [home("a")]).changes
+    payload = encode_changes([change])
+    name = payload.index(b"\xa4name") + 5
+    deep = payload[: payload.index(b"\xa6tariff") + 7] + b"\x91" * 5000
+    for bad in (payload[:name] + b"\xa1\xff" + payload[name:], deep, payload[:-1], b"\xc1"):
+        with pytest.raises(LogError, match="cannot be read"):
+            decode_entry(bad, {})
+
+
 def test_both_formats_in_one_topic_are_one_history() -> None:
     old, new = Registry(1), Registry(1)
     old.enrol(0, [home("a"), home("b")])

@@ -77,11 +77,12 @@ def test_what_is_in_reach_can_be_delivered_while_any_single_class_holds_its_last
     for group in range(tree.groups):
         rows = [row for row, leaf in enumerate(tree.rows_of_site[0][:, 0]) if group in held_by(tree, int(leaf))]
         ends = [
-            sum((held[row, 0] if row in lost else curves[row, [-1, 0]]) for row in rows) + np.zeros(2)
+            sum((held[row, 0] if row in lost else curves[row, [-1, 0]]).astype(np.float64) for row in rows)
+            + np.zeros(2)
             for lost in cases(sites, rows)
         ]
         expected = [max(low for low, _ in ends), min(high for _, high in ends)] if ends else [-np.inf, np.inf]
-        np.testing.assert_allclose([least[group], most[group]], expected, atol=2e-6)  # curves are float32
+        np.testing.assert_allclose([least[group], most[group]], expected, atol=1e-9)
 
 
 @given(st.lists(a_site, min_size=1, max_size=9))

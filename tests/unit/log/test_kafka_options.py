@@ -68,7 +68,7 @@ def test_a_log_of_one_process_has_groups_of_one() -> None:
     assert isinstance(open_groups("sqlite:log.sqlite", 4), SoleGroups)
 
 
-def test_a_member_that_is_gone_is_noticed_by_the_others_long_before_a_session_is_over() -> None:
+def test_once_a_members_session_is_over_the_others_hear_of_it_soon() -> None:
     for session_s in (2.0, 6.0, 45.0):
         made = KafkaOptions(session_s=session_s).member("twins", "t1", "http://t1")
         session_ms, beat_ms = int(made["session.timeout.ms"]), int(made["heartbeat.interval.ms"])

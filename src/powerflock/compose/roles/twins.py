@@ -64,6 +64,8 @@ class Twins:
         """Fenced here: to be claimed again only where the group says so."""
         self._runners: dict[int, PartitionRunner] = {}
         self._starting: dict[int, Future[PartitionRunner]] = {}
+        self._failing: set[int] = set()
+        """Could not be taken over so far."""
         self._writer = ThreadPoolExecutor(1, "snapshots")
         self._recovery = ThreadPoolExecutor(CORES, "recovery")
         """Not the planner's: a partition without an owner does not wait for other partitions' plans."""
@@ -236,7 +238,7 @@ class Twins:
         trouble = ""
         for partition in self._wanted - self._contested - self._runners.keys() - self._starting.keys():
             self._starting[partition] = self._recovery.submit(self._recovered, partition)
-            self._starting[partition].add_done_callback(lambda _: self._changed.set())
+            self._starting[partition].add_done_callback(self._wake)
         for partition, future in list(self._starting.items()):
             if not future.done():
                 continue
@@ -244,16 +246,23 @@ class Twins:
             try:
                 runner = future.result()
             except (LogError, OSError) as error:
+                self._failing.add(partition)
                 trouble = f"partition {partition} could not be taken over: {error}"
                 logger.warning("powerflock twins: %s", trouble)
                 continue
+            self._failing.discard(partition)
             if partition in self._wanted:
                 self._runners[partition] = runner
         return trouble
 
+    def _wake(self, recovery: Future[PartitionRunner]) -> None:
+        """A partition that has recovered is turned at once; one that failed is tried again at the next tick."""
+        if not recovery.cancelled() and recovery.exception() is None:
+            self._changed.set()
+
     def _recovers(self) -> bool:
-        """Whether a partition without an owner is being taken over: until then plans of others leave it the cores."""
-        return not all(future.done() for future in list(self._starting.values()))
+        """Whether a partition is taken over for which plans of others leave the cores; one that failed has had them."""
+        return any(not future.done() and part not in self._failing for part, future in list(self._starting.items()))
 
     def _recovered(self, partition: int) -> PartitionRunner:
         parts = self._parts
@@ -277,6 +286,7 @@ class Twins:
     def _drop(self, partition: int) -> None:
         self._wanted.discard(partition)
         self._contested.discard(partition)
+        self._failing.discard(partition)
         self._runners.pop(partition, None)
         starting = self._starting.get(partition)
         if starting is not None and starting.cancel():  # one that runs already ends first: two would share a registry
