@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from powerflock.autobidder.enrolment import LogRegistrar
+from powerflock.autobidder.partition import PartitionRunner
 from powerflock.compose.roles.process import Parts
 from powerflock.compose.roles.twins import Twins
 from powerflock.domain.batches import encode as encode_batch
+from powerflock.domain.errors import LogError
 from powerflock.domain.registry import Registry
 from powerflock.log.memory import MemoryLog
 from powerflock.plant.messages import Order, encode
@@ -134,3 +137,43 @@ def test_a_batch_of_a_later_version_stops_its_partition_alone_and_is_told(twins:
     assert parts.log.end("reports", 0) > ends[0]
     assert parts.log.end("reports", 1) == ends[1]
     assert "partition 1" in twins._trouble
+
+
+def test_a_partition_that_cannot_be_taken_over_is_tried_at_each_tick_and_holds_up_no_plans(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, go = Twins(parts), threading.Event()
+
+    def refused(partition: int) -> PartitionRunner:
+        go.wait()
+        raise LogError(f"nobody reads partition {partition}")
+
+    monkeypatch.setattr(role, "_recovered", refused)
+    role.assigned([0, 1])
+    role._take_over()
+    assert role._recovers(), "plans leave the cores to a first try"
+    role._changed.clear()
+    go.set()
+    until("both tries to fail", lambda: all(future.done() for future in role._starting.values()), 30.0)
+    assert not role._changed.is_set(), "a failure waits for its tick"
+    assert "could not be taken over" in role._take_over()
+    go.clear()
+    role._take_over()
+    assert set(role._starting) == {0, 1}
+    assert not role._recovers(), "plans do not wait for what failed before"
+    go.set()
+    role._recovery.shutdown()
+    role._writer.shutdown()
+
+
+def test_a_partition_that_has_recovered_is_turned_without_waiting_for_a_tick(parts: Parts) -> None:
+    role = Twins(parts)
+    parts.log.append("orders", 0, encode(Order(parts.clock.now_us(), 1, 90.0, np.zeros(0))))
+    role.assigned([0])
+    assert role._changed.is_set()
+    role._changed.clear()
+    role._tick()
+    until("the end of its recovery to be told", role._changed.is_set, 30.0)
+    turned(role, {0})
+    role._recovery.shutdown()
+    role._writer.shutdown()
