@@ -229,9 +229,16 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, count: int = 1, heap_mb: int = 256, *, quick: bool = True) -> Iterator[Cluster]:
+def running(
+    folder: Path,
+    count: int = 1,
+    properties: Mapping[str, object] | None = None,
+    heap_mb: int = 256,
+    *,
+    quick: bool = True,
+) -> Iterator[Cluster]:
     """A cluster that serves, until the block ends."""
-    cluster = Cluster(folder, count, heap_mb=heap_mb, quick=quick)
+    cluster = Cluster(folder, count, properties, heap_mb=heap_mb, quick=quick)
     try:
         cluster.start()
         yield cluster

@@ -24,6 +24,7 @@ from powerflock.domain.schema import Column, Schema
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _ALIGNED = 8
+_FILLING = bytes(_ALIGNED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,15 +39,11 @@ class Violation:
 
 def encode(records: Records) -> bytes:
     """One Arrow IPC stream with one record batch of the (N,) structured `records`; column names are the fields'."""
-    frame = _frame(records.dtype, records.size)
-    payload = np.empty(frame.size, np.uint8)
-    payload[: len(frame.head)] = np.frombuffer(frame.head, np.uint8)
-    payload[-len(_END_OF_STREAM) :] = np.frombuffer(_END_OF_STREAM, np.uint8)
-    for name, at in zip(_names(records.dtype), frame.at, strict=True):
-        column = np.frombuffer(payload, records.dtype[name], records.size, at)
-        column[:] = records[name]
-        payload[at + column.nbytes : at + column.nbytes + -column.nbytes % _ALIGNED] = 0
-    return payload.tobytes()
+    frame, parts = _frame(records.dtype, records.size), []
+    for name in _names(records.dtype):
+        column = records[name].tobytes()
+        parts += [column, _FILLING[: -len(column) % _ALIGNED]]
+    return b"".join([frame.head, *parts, _END_OF_STREAM])
 
 
 def decode(payload: bytes, *dtypes: np.dtype[np.void]) -> Records:

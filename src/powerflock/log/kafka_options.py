@@ -16,10 +16,13 @@ from powerflock.domain.errors import InvalidInput
 
 MESSAGE_BYTES = 8 << 20
 """Largest entry with its envelope. A topic is made with it, and a producer's batches stay far below."""
-BATCH_BYTES = 1_000_000
+BATCH_BYTES = 100_000
 IN_FLIGHT = 3
-"""Requests of a producer on the way to a broker. At 5, the most that order allows, librdkafka does not sleep while more
-is queued: its thread asks again and again, three times the processor time that the writing itself takes.
+"""What goes together in a request, and requests of a producer on the way to a broker.
+
+Once five entries of a partition are on their way and more are queued, librdkafka does not sleep: its thread asks again
+and again until the broker answers, up to four times the processor time that the writing itself takes. So a large entry
+goes alone, and the few requests on the way stay below that.
 """
 _HEARTBEATS = 12
 """Heartbeats in a session: once that of a lost member is over, the others hear of it within one."""
