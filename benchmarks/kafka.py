@@ -74,8 +74,9 @@ def run(*, quick: bool) -> list[Row]:
         options = KafkaOptions(prefix="benchmark.", topics={"telemetry": TopicOptions(1)})
         log = open_log(f"kafka://{servers}", options)
         rounds = list(_rounds(log, 3 if quick else 7, QUICK_WARM_S if quick else WARM_S))
+        bare = list(_bare(log, 3))
         log.close()
-        theirs = _peer(servers, QUICK_MESSAGES if quick else MESSAGES)
+        theirs = _peer(servers, QUICK_MESSAGES if quick else MESSAGES, 1 if quick else 3)
     whole = [stage.whole for stage in rounds]
     metric = f"readings produced, consumed and applied to the twins of {SITES:,} sites, batches of {BATCH_ROWS:,}"
     rows = [
@@ -84,8 +85,10 @@ def run(*, quick: bool) -> list[Row]:
     ]
     parts = {"produced": [stage.produced for stage in rounds], "consumed and applied": [s.applied for s in rounds]}
     for part, spent in parts.items():
-        rows.append(_row(f"readings {part}, by client core-second", _rate(spent, "core_s"), None, "core_s"))
-        rows.append(_row(f"readings {part}, by the wall", _rate(spent, "wall_s"), None, "wall_s"))
+        rows.append(_row(f"readings {part}, by client core-second", _rate(spent, "core_s"), [], "core_s"))
+        rows.append(_row(f"readings {part}, by the wall", _rate(spent, "wall_s"), [], "wall_s"))
+    alone = "the client alone: as many bytes handed to it and fetched"
+    rows.append(more_is_better(rows[0].metric, rows[0].value, "readings/s", alone, _rate(bare, "core_s")))
     return rows
 
 
@@ -102,16 +105,34 @@ def broker() -> Iterator[str]:
         yield cluster.bootstrap
 
 
-def _row(metric: str, value: float, theirs: Spent | None, by: str) -> Row:
-    if theirs is None:
+def _row(metric: str, value: float, theirs: list[Spent], by: str) -> Row:
+    if not theirs:
         return Row(metric=metric, value=value, unit="readings/s")
-    against = f"Quix Streams 3.28.1, a JSON message for each of {theirs.readings:,} readings"
-    return more_is_better(metric, value, "readings/s", against, _rate([theirs], by))
+    against = f"Quix Streams 3.28.1, a JSON message for each of {theirs[0].readings:,} readings"
+    return more_is_better(metric, value, "readings/s", against, _rate(theirs, by))
 
 
 def _rate(spent: list[Spent], by: str) -> float:
     """Median readings a second."""
     return statistics.median(each.readings / float(getattr(each, by)) for each in spent)
+
+
+def _bare(log: Log, count: int) -> Iterator[Spent]:
+    """Rounds of as many bytes that nobody makes or looks at: what the client alone takes. The first is not counted."""
+    rows = fleets.readings(fleets.table(SITES))
+    payloads = [encode(rows[first : first + BATCH_ROWS]) for first in range(0, len(rows), BATCH_ROWS)]
+    offset = log.end("telemetry", 0)
+    for number in range(count + 1):
+        with timed() as times:
+            for first in range(0, len(payloads), 10):
+                log.append_many([("telemetry", 0, payload) for payload in payloads[first : first + 10]])
+            read = 0
+            while read < len(payloads):
+                entries = log.read("telemetry", 0, offset, READ_ENTRIES)
+                read, offset = read + len(entries), entries[-1].offset + 1 if entries else offset
+        log.trim("telemetry", 0, offset)
+        if number:
+            yield Spent(rows.size, *times)
 
 
 def _rounds(log: Log, count: int, warm_s: float) -> Iterator[Stage]:
@@ -171,6 +192,12 @@ def apply(log: Log, partition: int, shard: Shard, offset: int, rounds: int = 1) 
     return offset
 
 
-def _peer(servers: str, messages: int) -> Spent | None:
-    answer = peers.ask(PEER, msgspec.json.encode({"servers": servers, "messages": messages}))
-    return msgspec.json.decode(answer, type=Spent) if answer is not None else None
+def _peer(servers: str, messages: int, runs: int) -> list[Spent]:
+    """The peer's runs, each with a topic of its own; one more goes before that is not counted. None where it is not."""
+    spent = []
+    for run in range(runs + 1):
+        answer = peers.ask(PEER, msgspec.json.encode({"servers": servers, "messages": messages, "name": f"peer-{run}"}))
+        if answer is None:
+            return []
+        spent.append(msgspec.json.decode(answer, type=Spent))
+    return spent[1:]

@@ -36,9 +36,9 @@ def main(given: Path, written: Path) -> None:
     asked = json.loads(given.read_bytes())
     count = int(asked["messages"])
     application = Application(
-        broker_address=asked["servers"], consumer_group="peer", auto_offset_reset="earliest", loglevel="WARNING"
+        broker_address=asked["servers"], consumer_group=asked["name"], auto_offset_reset="earliest", loglevel="WARNING"
     )
-    topic = application.topic("readings", value_deserializer="json", value_serializer="json")
+    topic = application.topic(f"readings-{asked['name']}", value_deserializer="json", value_serializer="json")
     chance = random.Random(1)  # noqa: S311 - readings, not secrets
     twins: dict[int, Twin] = {}
 

@@ -1,9 +1,10 @@
 """Whether a reading costs the same in a small fleet and in a large one, on one partition and on many.
 
 Through a real Kafka broker, as in the benchmark `kafka`: produced, consumed, decoded and applied, by the processor time
-of the client's process. Every case sends about as many readings, in random order, in batches of the same size, as they
-come from gateways that send as much at a time however the fleet is spread; the first case is what the others are held
-against: a ratio of 1 is work that stays flat. The last row is what smaller batches cost, each of them a request.
+of the client's process. Every case sends about as many readings, in random order, in entries of the same size, for an
+entry costs something beside its readings; the first case is what the others are held against: a ratio of 1 is work that
+stays flat. The last row is what smaller entries cost: a gateway sends what came within `gateway.batch_ms`, an entry for
+each partition.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ from powerflock.log.port import Log
 from powerflock.plant.messages import decode_report
 from powerflock.sim.homes import generate
 
-NAME, PREFIX = "takeover", "takeover."
+NAME = "takeover"
+PREFIX = f"{NAME}."
 SUMMARY = "100,000 devices taken over from a twins process that was killed, the other partitions going on"
 
 HOMES, QUICK_HOMES = 72_000, 2_000

@@ -41,6 +41,8 @@ PATIENCE_S = 240.0
 """A start takes seconds on a quiet machine; on a crowded one its computing comes slowly."""
 USUAL_RATIO, MOVED_RATIO, LOST_RATIO = 0.1, 0.25, 0.02
 """Bounds of the energy settled against what flowed: of the middle interval, on average, and in all."""
+JUDGED = 20
+"""Intervals that are enough to compare."""
 Told = tuple[int, int, int]
 """A command: row of its site, sequence number, epoch."""
 
@@ -285,9 +287,14 @@ class Cluster:
         return until("every partition to report", newer, PATIENCE_S)
 
     def settles_s(self, count: int = 2) -> float:
-        """Seconds until so many more intervals are settled."""
-        before = len(self.seen.settled)
-        return until("intervals to be settled", lambda: len(self.seen.settled) >= before + count, PATIENCE_S)
+        """Seconds until so many more intervals are settled; one that is revised is none."""
+        before = self.settled
+        return until("intervals to be settled", lambda: self.settled >= before + count, PATIENCE_S)
+
+    @property
+    def settled(self) -> int:
+        """How many intervals are settled."""
+        return len(newest_of(self.seen.settled))
 
     def shared(self) -> bool:
         """Whether every partition is turned by one process, and each twins process that runs turns some."""
@@ -306,6 +313,16 @@ class Cluster:
         """Start a process that was ended, and wait until it may be given work."""
         node.start()
         until(f"{node.name} to be ready", node.ready, PATIENCE_S)
+
+    def renew(self, node: Node) -> None:
+        """End a process in order and start it again: the partitions of others go on meanwhile."""
+        others = {part for part in range(PARTITIONS) if part not in node.owned()}
+        before = self.newest()
+        assert node.end() == 0, node.said()[-2000:]
+        self.replace(node)
+        now = self.newest()
+        assert all(now[part][1] > before[part][1] for part in others), f"while {node.name} was renewed: {before}, {now}"
+        until("the partitions to be shared again", self.shared, PATIENCE_S)
 
     def finish(self) -> None:
         """The homes go; what they sent last has its effect, and all is copied."""
@@ -339,10 +356,14 @@ def owns_portfolio(node: Node) -> bool:
 
 
 @contextmanager
-def plant(folder: Path, servers: str, homes: int, **more: Mapping[str, object]) -> Iterator[Cluster]:
-    """A plant that runs, every home fresh, until the block ends."""
+def plant(
+    folder: Path, servers: str, homes: int, *, sources: Path | None = None, **more: Mapping[str, object]
+) -> Iterator[Cluster]:
+    """A plant that runs, every home fresh, until the block ends; `sources` are those of the processes' version."""
     cluster = Cluster(folder, servers, homes, more)
     try:
+        for node in cluster.nodes.values():
+            node.sources = sources
         cluster.start()
         yield cluster
     finally:
@@ -401,7 +422,7 @@ def check_account(cluster: Cluster, interval_us: int) -> str:
     whole = tuple(range(PARTITIONS))
     known = dropwhile(lambda item: item.partitions != whole, settled)  # before that the plant was being started
     judged = [item for item in known if item.interval_us in truth]
-    assert len(judged) >= 20
+    assert len(judged) >= JUDGED
     missing = [item for item in judged if item.partitions != whole]
     assert not missing, f"what came late was never settled: {missing}"
     told, real = np.array([(item.delivered_mwh, truth[item.interval_us]) for item in judged]).T

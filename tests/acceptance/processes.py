@@ -66,7 +66,12 @@ def ledger_lines(ledger: Path, kind: str) -> list[dict[str, Any]]:
 
 
 class Process:
-    """A command that is started, killed and started again; what it said on stderr is kept in a file."""
+    """A command that is started, killed and started again; what it said on stderr is kept in a file.
+
+    `sources` are those of another version that runs from the next start on, None of this one.
+    """
+
+    sources: Path | None = None
 
     def __init__(self, arguments: Sequence[str], said: Path, within: Sequence[str] = ()) -> None:
         """`within` is a command that runs another, such as one in a network of its own."""
@@ -74,8 +79,9 @@ class Process:
         self.running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        of = environment() | ({"PYTHONPATH": str(self.sources)} if self.sources is not None else {})
         with self._said.open("ab") as said:
-            self.running = subprocess.Popen(self._command, cwd=ROOT, env=environment(), stdout=said, stderr=said)
+            self.running = subprocess.Popen(self._command, cwd=ROOT, env=of, stdout=said, stderr=said)
 
     @property
     def alive(self) -> bool:

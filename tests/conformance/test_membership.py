@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from powerflock.domain.errors import InvalidInput, LogError
+from powerflock.log.kafka_membership import KafkaGroups
 from powerflock.log.kafka_options import KafkaOptions
-from powerflock.log.membership import Groups, Member
+from powerflock.log.membership import Changes, Groups, Member
 from powerflock.log.open import open_groups
 from tests.acceptance.processes import until
+from tests.data import ROOT
 
 PARTITIONS = 4
-SESSION_S = 2.0
+SESSION_S, LONG_S = 2.0, 36.0
 EVERY = frozenset(range(PARTITIONS))
+CHILD = """
+import sys, time
+from pathlib import Path
+from tests.conformance.test_membership import LONG_S, Heard, kafka
+member = kafka(Path(sys.argv[1]), sys.argv[2], LONG_S).join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+while True:
+    print(sorted(member.owned()), flush=True)
+    time.sleep(0.05)
+"""
+"""A member that can be killed: it tells what it owns again and again."""
 
 
 class Heard:
@@ -44,9 +62,26 @@ class Heard:
         return sorted(number for said, partitions in self.said if said == what for number in partitions)
 
 
-def kafka(folder: Path, servers: str) -> Groups:
+@pytest.fixture(autouse=True)
+def _nobody_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that fails leaves its members, whose threads would keep the tests from ending."""
+    joined: list[Member] = []
+    join = KafkaGroups.join
+
+    def noted(groups: KafkaGroups, group: str, topic: str, name: str, address: str, changes: Changes) -> Member:
+        joined.append(join(groups, group, topic, name, address, changes))
+        return joined[-1]
+
+    monkeypatch.setattr(KafkaGroups, "join", noted)
+    yield
+    for member in joined:
+        with suppress(Exception):
+            member.close()
+
+
+def kafka(folder: Path, servers: str, session_s: float = SESSION_S) -> Groups:
     prefix = f"test-{blake2b(str(folder).encode(), digest_size=6).hexdigest()}."
-    options = KafkaOptions(servers=servers, prefix=prefix, partitions=PARTITIONS, session_s=SESSION_S)
+    options = KafkaOptions(servers=servers, prefix=prefix, partitions=PARTITIONS, session_s=session_s)
     return open_groups(f"kafka://{servers}", PARTITIONS, options)
 
 
@@ -97,7 +132,7 @@ def test_a_log_of_one_process_refuses_a_second_member() -> None:
 
 
 def test_members_of_a_cluster_share_and_take_over(tmp_path: Path, kafka_servers: str) -> None:
-    groups = kafka(tmp_path, kafka_servers)
+    groups = kafka(tmp_path, kafka_servers, session_s=48.0)  # one that leaves in order is not awaited so long
     heard = {name: Heard() for name in "ab"}
     first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", heard["a"])
     until("the first assignment", lambda: first.owned() == EVERY, 30)
@@ -123,18 +158,44 @@ def test_a_member_that_is_given_nothing_knows_it(tmp_path: Path, kafka_servers: 
         member.close()
 
 
-def test_a_member_that_restarts_within_its_session_keeps_its_partitions(tmp_path: Path, kafka_servers: str) -> None:
-    groups = kafka(tmp_path, kafka_servers)
-    quiet = Heard()
-    first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
+def test_a_member_that_dies_and_is_back_within_its_session_keeps_its_partitions(
+    tmp_path: Path, kafka_servers: str
+) -> None:
+    """Whoever has no name of its own would have to wait until the group gives up the dead one."""
+    groups, quiet = kafka(tmp_path, kafka_servers, LONG_S), Heard()
     second = groups.join("twins", "telemetry", "b", "10.0.0.2:2", quiet)
-    until("a fair share", lambda: len(first.owned()) == len(second.owned()) == PARTITIONS // 2, 30)
-    before, said = first.owned(), list(quiet.said)
-    first.close()
+    command = [sys.executable, "-c", CHILD, str(tmp_path), kafka_servers]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            owned: list[int] = []
+            assert first.stdout is not None
+            for line in islice(first.stdout, 600):
+                owned = json.loads(line)
+                if len(owned) == len(second.owned()) == PARTITIONS // 2:
+                    break
+            said = list(quiet.said)
+        finally:
+            first.kill()
     again = groups.join("twins", "telemetry", "a", "10.0.0.1:1", Heard())
-    until("the same partitions", lambda: again.owned() == before, 30)
+    until("the same partitions", lambda: sorted(again.owned()) == owned, 20)
     assert quiet.said == said, "the other is not disturbed"
     again.close()
+    second.close()
+
+
+def test_a_member_that_takes_its_time_to_give_back_still_leaves_in_order(tmp_path: Path, kafka_servers: str) -> None:
+    class Slow(Heard):
+        def revoked(self, partitions: Sequence[int]) -> None:
+            time.sleep(4.0)
+            super().revoked(partitions)
+
+    groups = kafka(tmp_path, kafka_servers, LONG_S)
+    first = groups.join("twins", "telemetry", "a", "10.0.0.1:1", slow := Slow())
+    until("the first assignment", lambda: first.owned() == EVERY, 30)
+    first.close()
+    assert slow.all_of("revoked") == sorted(EVERY)
+    second = groups.join("twins", "telemetry", "b", "10.0.0.2:2", Heard())
+    until("the takeover", lambda: second.owned() == EVERY, 20)
     second.close()
 
 

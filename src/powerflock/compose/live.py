@@ -26,7 +26,7 @@ from powerflock.compose.files import PlantFiles, SnapshotFiles, storage_of
 from powerflock.compose.front import api_of, api_server, gateway_options, labels_of, log_to_stderr, open_door
 from powerflock.compose.homes_process import HomesProcess
 from powerflock.compose.logs import open_plant_log
-from powerflock.compose.parts import CORES, alarm_settings, import_prices, live_ages, ring_settings
+from powerflock.compose.parts import CORES, alarm_settings, import_prices, ring_settings
 from powerflock.compose.past import followers, history_of
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registrar_of
@@ -114,7 +114,7 @@ class LivePlant:
     def _recover(self, pool: ThreadPoolExecutor) -> Runner:
         registry = Registry.empty(self._settings.plant.partitions)
         outlook = BaselineOutlook(registry.partitions)
-        settings = ring_settings(self._settings, live_ages(self._settings))
+        settings = ring_settings(self._settings)
 
         def ring(epoch: int) -> Ring:
             return Ring(registry, settings, outlook, self._prices, BackgroundPlanner(pool, self._planned), epoch)

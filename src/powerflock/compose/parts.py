@@ -25,8 +25,10 @@ _REPORT_LIFE_S = 10.0
 _TURNS_TO_RESPOND = 3
 
 
-def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us: int | None = None) -> RingSettings:
-    """The ring's settings out of the user's."""
+def ring_settings(
+    settings: Settings, estimate: EstimateSettings | None = None, horizon_end_us: int | None = None
+) -> RingSettings:
+    """The ring's settings out of the user's; a live plant's `estimate` is `live_ages`."""
     given = settings.programme
     kept = given.reimbursement_per_kwh if given.kind != "front_of_meter" else 0.0
     interval_us = settings.plant.interval_s * MICROS_PER_S
@@ -41,7 +43,7 @@ def ring_settings(settings: Settings, estimate: EstimateSettings, horizon_end_us
         report_life_us=round(max(10.0 * settings.plant.tick_s, _REPORT_LIFE_S) * MICROS_PER_S * settings.plant.speed),
         feeder_import_limit_kw=_limit(settings.network.feeder_import_limit_kw),
         feeder_export_limit_kw=_limit(settings.network.feeder_export_limit_kw),
-        estimate=estimate,
+        estimate=estimate or live_ages(settings),
         programme=check_programme(Programme(given.kind, kept, given.loss_factor_ratio, given.owner_share_ratio)),
     )
 

@@ -1,7 +1,8 @@
 """Kafka's consumer groups as our membership: cooperative, with names that survive a restart.
 
-Invariants: the consumer only keeps its place in the group and fetches nothing, for owners read through the log. A
-member that comes back under its name within the session keeps its partitions; one that does not loses them to others.
+Invariants: the consumer only keeps its place in the group and fetches nothing, for owners read through the log. One
+that leaves in order gives its partitions to others at once. Of one that dies they wait for the session: it keeps them
+if it comes back under its name before that is over.
 The brokers end a member whose name another has taken, be it only an earlier attempt of its own from before a cut: it
 joins again, unless that happens twice in a short time. A member's client id is its address. Must not know what owners
 do.
@@ -27,6 +28,7 @@ from powerflock.log.membership import Changes, Member
 
 _POLL_S = 0.2
 _SOON_SESSIONS = 5.0
+_LEAVE_POLL_S, _LEAVE_POLLS = 0.02, 150
 _log = logging.getLogger("powerflock")
 
 
@@ -104,7 +106,7 @@ class _KafkaMember:
     def _run(self, consumer: Consumer) -> None:
         """Stay in the group until closed; calls the changes from inside `poll` and `close`."""
         again = -math.inf
-        while (ended := self._stay(consumer)) is not None:
+        while (ended := self._stay(consumer)) is not None and not self._closing.is_set():
             doing = f"log kafka://{self._options.servers}: staying in {self._group} as {self._name}: {ended.str()}"
             if time.monotonic() - again < _SOON_SESSIONS * self._options.session_s:
                 raise LogError(f"{doing}. If another process has this process.name, give each a name of its own.")
@@ -120,12 +122,30 @@ class _KafkaMember:
             while not self._closing.is_set():
                 message = consumer.poll(_POLL_S)
                 error = message.error() if message is not None else None
-                if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - librdkafka's own codes begin so
+                if _is_fatal(error):
                     return error
+            self._leave(consumer)
         finally:
             with kafka_errors(self._options.servers, f"leaving {self._group}"):
                 consumer.close()
         return None
+
+    def _leave(self, consumer: Consumer) -> None:
+        """Give everything back and tell the group: of a member with a name that only closes it waits for the session.
+
+        One that is about to leave has no member id; `close` then waits for the brokers' answer.
+        """
+        try:
+            consumer.unsubscribe()
+        except KafkaException:  # ended by the brokers: nothing is left that it could leave
+            return
+        for _ in range(_LEAVE_POLLS):  # not by the clock: giving back may take its time
+            if not consumer.memberid():
+                return
+            message = consumer.poll(_LEAVE_POLL_S)
+            if message is not None and _is_fatal(message.error()):
+                return
+        _log.warning("powerflock: %s did not leave %s in time: others wait for its session", self._name, self._group)
 
     def _consumer(self) -> Consumer:
         consumer = Consumer(self._properties)
@@ -159,3 +179,8 @@ class _KafkaMember:
         with self._lock:
             self._owned -= frozenset(place.partition for place in places)
         consumer.incremental_unassign(list(places))
+
+
+def _is_fatal(error: KafkaError | None) -> bool:
+    """Whether the brokers ended this consumer."""
+    return error is not None and error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own codes begin so

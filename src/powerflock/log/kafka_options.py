@@ -21,8 +21,8 @@ IN_FLIGHT = 3
 """What goes together in a request, and requests of a producer on the way to a broker.
 
 Once five entries of a partition are on their way and more are queued, librdkafka does not sleep: its thread asks again
-and again until the broker answers, up to four times the processor time that the writing itself takes. So a large entry
-goes alone, and the few requests on the way stay below that.
+and again until the broker answers, up to four times the processor time that the writing itself takes. Entries of more
+than half of `BATCH_BYTES` go alone, and so few requests stay below that. Smaller ones pass it only in bulk.
 """
 _HEARTBEATS = 12
 """Heartbeats in a session: once that of a lost member is over, the others hear of it within one."""

@@ -25,7 +25,7 @@ from powerflock.autobidder.saving import Saving
 from powerflock.compose.directory import Directory
 from powerflock.compose.front import api_of, api_server, labels_of
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.parts import ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.registry import registry_store
 from powerflock.compose.roles import autobidder, twins
@@ -55,7 +55,7 @@ class Followers:
         """Nothing read yet."""
         self._parts = parts
         partitions = parts.settings.plant.partitions
-        self.ring = Followed(parts.log, partitions, ring_settings(parts.settings, live_ages(parts.settings)))
+        self.ring = Followed(parts.log, partitions, ring_settings(parts.settings))
         self.store = registry_store(parts.settings, parts.clock.now_us)
         self._outbox = Outbox(self.store, parts.log)
         self.book = AlarmBook()

@@ -22,7 +22,7 @@ from powerflock.alarms import Alarm
 from powerflock.autobidder.portfolio import PortfolioRunner
 from powerflock.compose.clockwork import rest_s
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.parts import alarm_settings, import_prices, live_ages, ring_settings
+from powerflock.compose.parts import alarm_settings, import_prices, ring_settings
 from powerflock.compose.prices import LivePrices
 from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Parts, logger
@@ -187,7 +187,7 @@ class Autobidder:
         now_us, outlook = parts.clock.now_us(), BaselineOutlook(settings.plant.partitions)
         prices = LivePrices(settings, parts.clockwork.first_us)
         import_prices(outlook, prices.week_before(now_us), now_us)
-        coordinator = Coordinator(ring_settings(settings, live_ages(settings)), outlook, prices)
+        coordinator = Coordinator(ring_settings(settings), outlook, prices)
         self._followed = Followed(parts.log, settings.plant.partitions, coordinator.settings)
         alarms = alarm_settings(settings, settings.plant.speed)
         runner = PortfolioRunner(parts.log, parts.name, coordinator, settings.plant.partitions, alarms)

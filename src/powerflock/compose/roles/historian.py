@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from starlette.routing import BaseRoute
 
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.parts import live_ages, ring_settings
+from powerflock.compose.parts import ring_settings
 from powerflock.compose.past import BackgroundHistory, Known, history_of
 from powerflock.compose.roles.followed import Followed
 from powerflock.compose.roles.process import Parts, logger
@@ -30,8 +30,7 @@ class FollowedPlant:
 
     def __init__(self, parts: Parts) -> None:
         """Nothing read yet."""
-        ages = live_ages(parts.settings)
-        self.ring = Followed(parts.log, parts.settings.plant.partitions, ring_settings(parts.settings, ages))
+        self.ring = Followed(parts.log, parts.settings.plant.partitions, ring_settings(parts.settings))
         self._lock = threading.Lock()
 
     def follow(self) -> None:

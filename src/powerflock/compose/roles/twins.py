@@ -27,7 +27,7 @@ from powerflock.autobidder.partition import PartitionRunner
 from powerflock.compose.background import BackgroundPlanner, giving_way
 from powerflock.compose.directory import Directory
 from powerflock.compose.gauges import Gauge
-from powerflock.compose.parts import CORES, live_ages, ring_settings
+from powerflock.compose.parts import CORES, ring_settings
 from powerflock.compose.past import followers
 from powerflock.compose.roles.orders import NewestOrder
 from powerflock.compose.roles.owned import Owned
@@ -51,7 +51,7 @@ class Twins:
 
     def __init__(self, parts: Parts) -> None:
         """Idle: nothing is owned before `run`."""
-        self._parts, self._settings = parts, ring_settings(parts.settings, live_ages(parts.settings))
+        self._parts, self._settings = parts, ring_settings(parts.settings)
         self._orders = NewestOrder(parts.log)
         self._registry = Registry.empty(parts.settings.plant.partitions)
         self._directory = Directory(self._registry)
