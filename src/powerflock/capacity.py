@@ -56,6 +56,9 @@ FIGURES: dict[str, Figure] = {
     "plan": Figure(7.65, "s", "benchmark", "site_optimiser: 1,000,000 homes, a day of half-hours, one thread"),
     "policy_bytes": Figure(216, "bytes", "benchmark", "policy: real homes, 48 intervals: a policy"),
     "policy_write": Figure(84, "µs", "benchmark", "policy: real homes, 48 intervals: writing a policy"),
+    "entry_write": Figure(284, "µs", "benchmark", "scale: writing an entry, beside its readings"),
+    "entry_read": Figure(77.2, "µs", "benchmark", "scale: reading an entry, beside its readings"),
+    "entry_bytes": Figure(1_112, "bytes", "program", "what an Arrow batch has around its readings; tested"),
     "reading_bytes": Figure(float(TELEMETRY.itemsize), "bytes", "program", "one row of TELEMETRY in an Arrow batch"),
     "device_bytes": Figure(
         DEVICE.itemsize + _bytes(TABLE_COLUMNS, device=True), "bytes", "program", "a device's columns in its twin"
@@ -80,12 +83,16 @@ FIGURES: dict[str, Figure] = {
 
 
 class Demand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plant is asked to do. A report is `readings_per_device` readings of each of a site's devices."""
+    """What a plant is asked to do. A report is `readings_per_device` readings of each of a site's devices.
+
+    Gateways wait until an entry of the log has `entry_readings`.
+    """
 
     sites: float
     report_period_s: float = 10.0
     devices_per_site: float = 3.0
     readings_per_device: float = 1.0
+    entry_readings: float = 50.0
     log_days: float = 1.0
     history_days: float = 30.0
     tick_s: float = 1.0
@@ -110,11 +117,15 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The whole plant. `first_full` is full at the fewest sites; `wall` is what more processes do not mend."""
+    """The whole plant. `first_full` is full at the fewest sites; `wall` is what more processes do not mend.
+
+    `batch_ms` is how long readings wait at gateways for entries of the size asked for: each writes to every partition.
+    """
 
     sites: float
     readings_per_s: float
     partitions: int
+    batch_ms: float
     log_gb_per_day: float
     history_gb_per_day: float
     needs: tuple[Need, ...]
@@ -141,7 +152,7 @@ def size(demand: Demand, prices: Prices | None = None) -> Plan:
         if not 0 < value < math.inf:
             raise InvalidInput(name, value, "must be greater than 0")
     rate = demand.sites * demand.devices_per_site * demand.readings_per_device / demand.report_period_s
-    partitions = _partitions(demand)
+    partitions = _partitions(demand, rate)
     needs = (
         _gateways(demand, rate),
         _brokers(demand, rate),
@@ -151,17 +162,21 @@ def size(demand: Demand, prices: Prices | None = None) -> Plan:
         _history(demand, rate),
     )
     cores, memory, disk = (sum(getattr(need, name) for need in needs) for name in ("cores", "memory_gib", "disk_gb"))
-    wall = min((need for need in needs if not need.scales_out), key=_full_at)
+    wait_s = demand.entry_readings * needs[0].processes * partitions / rate
+    walls = {need.component: _full_at(need) for need in needs if not need.scales_out}
+    walls["every gateway's entries for every partition"] = demand.sites * demand.tick_s / wait_s
+    wall = min(walls, key=walls.__getitem__)
     return Plan(
         sites=demand.sites,
         readings_per_s=rate,
         partitions=partitions,
-        log_gb_per_day=rate * _value("reading_bytes") * SECONDS_PER_DAY / GB,
+        batch_ms=1_000.0 * wait_s,
+        log_gb_per_day=_logged(demand, rate) * SECONDS_PER_DAY / GB,
         history_gb_per_day=rate * _value("history_bytes") * SECONDS_PER_DAY / GB,
         needs=needs,
         first_full=min(needs, key=_full_at).component,
-        wall=wall.component,
-        wall_at_sites=_full_at(wall),
+        wall=wall,
+        wall_at_sites=walls[wall],
         cores=cores,
         memory_gib=memory,
         disk_gb=disk,
@@ -179,21 +194,33 @@ def _value(name: str) -> float:
     return FIGURES[name].value
 
 
+def _logged(demand: Demand, rate: float) -> float:
+    """Bytes/s of readings in the log, one copy: their own, and what is around each entry."""
+    return rate * (_value("reading_bytes") + _value("entry_bytes") / demand.entry_readings)
+
+
+def _read_s(demand: Demand) -> float:
+    """Core seconds to read a reading from the log and apply it, its share of its entry included."""
+    return 1.0 / _value("apply") + _value("entry_read") / 1e6 / demand.entry_readings
+
+
 def _tick_s_per_site(demand: Demand) -> float:
     """Core seconds of one tick for one site: estimate, group sums, curve sums."""
     curves = _value("curves") * demand.prices / 41.0
     return (_value("estimate") + _value("sums") + curves) / 1_000.0 / 1e6
 
 
-def _partitions(demand: Demand) -> int:
-    in_a_tick = BUSY_RATIO * demand.tick_s / _tick_s_per_site(demand)
+def _partitions(demand: Demand, rate: float) -> int:
+    each_s = _tick_s_per_site(demand) + demand.tick_s * rate / demand.sites * _read_s(demand)
+    in_a_tick = BUSY_RATIO * demand.tick_s / each_s
     return math.ceil(demand.sites / min(_value("partition_sites"), in_a_tick))
 
 
 def _gateways(demand: Demand, rate: float) -> Need:
-    load = max(demand.sites / _value("sessions"), rate / (BUSY_RATIO * _value("gateway_readings")))
+    written_s = 1.0 / _value("gateway_readings") + _value("entry_write") / 1e6 / demand.entry_readings
+    load = max(demand.sites / _value("sessions"), rate * written_s / BUSY_RATIO)
     memory = demand.sites * _value("session_bytes") + math.ceil(load) * _value("process_bytes")
-    network = rate * _value("reading_bytes") + demand.sites * _value("policy_bytes") / demand.policy_period_s
+    network = _logged(demand, rate) + demand.sites * _value("policy_bytes") / demand.policy_period_s
     return Need(
         component="gateways",
         processes=math.ceil(load),
@@ -207,7 +234,7 @@ def _gateways(demand: Demand, rate: float) -> Need:
 
 
 def _brokers(demand: Demand, rate: float) -> Need:
-    written = rate * _value("reading_bytes") * demand.replication
+    written = _logged(demand, rate) * demand.replication
     load = written / (BUSY_RATIO * _value("broker_write"))
     processes = max(demand.replication, math.ceil(load))
     return Need(
@@ -226,7 +253,7 @@ def _twins(demand: Demand, rate: float, partitions: int) -> Need:
     """Readings, ticks, plans and policies of all sites; a process has one core and whole partitions."""
     each_s = _tick_s_per_site(demand) / demand.tick_s + _value("plan") / 1e6 / demand.plan_period_s
     each_s += _value("policy_write") / 1e6 / demand.policy_period_s
-    load = (rate / _value("apply") + demand.sites * each_s) / BUSY_RATIO
+    load = (rate * _read_s(demand) + demand.sites * each_s) / BUSY_RATIO
     processes = min(math.ceil(load), partitions)
     columns = _value("site_bytes") + _value("spec_bytes") + demand.devices_per_site * _value("device_bytes")
     snapshots = 2.0 * demand.sites * (_value("site_bytes") + demand.devices_per_site * _value("device_bytes"))
@@ -236,7 +263,7 @@ def _twins(demand: Demand, rate: float, partitions: int) -> Need:
         cores=float(math.ceil(load)),
         memory_gib=(demand.sites * columns + processes * _value("process_bytes")) / GIB,
         disk_gb=snapshots / GB,
-        network_mb_per_s=rate * _value("reading_bytes") / 1e6,
+        network_mb_per_s=_logged(demand, rate) / 1e6,
         full_at_sites=demand.sites / load,
         scales_out=True,
     )
@@ -275,8 +302,8 @@ def _registry(demand: Demand) -> Need:
 
 
 def _history(demand: Demand, rate: float) -> Need:
-    """One writer's work is decoding, at the pace of applying; what it keeps is the retention."""
-    load = rate / (BUSY_RATIO * _value("apply"))
+    """One writer's work is reading and decoding, at the pace of applying; what it keeps is the retention."""
+    load = rate * _read_s(demand) / BUSY_RATIO
     written = rate * _value("history_bytes")
     processes = math.ceil(load)
     return Need(

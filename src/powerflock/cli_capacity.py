@@ -17,6 +17,9 @@ def capacity(
     report_period_s: Annotated[float, typer.Option(help="Seconds between two reports of a device.")] = 10.0,
     devices_per_site: Annotated[float, typer.Option(help="Devices of a site.")] = 3.0,
     readings_per_device: Annotated[float, typer.Option(help="Readings of a device in a report.")] = 1.0,
+    entry_readings: Annotated[
+        float, typer.Option(help="Readings of an entry of the log, for which gateways wait.")
+    ] = 50.0,
     log_days: Annotated[float, typer.Option(help="Days that the log is kept.")] = 1.0,
     history_days: Annotated[float, typer.Option(help="Days that the history is kept.")] = 30.0,
     tick_s: Annotated[float, typer.Option(help="Seconds between two turns of the ring.")] = 1.0,
@@ -49,6 +52,7 @@ def capacity(
                 report_period_s=report_period_s,
                 devices_per_site=devices_per_site,
                 readings_per_device=readings_per_device,
+                entry_readings=entry_readings,
                 log_days=log_days,
                 history_days=history_days,
                 tick_s=tick_s,
@@ -85,6 +89,7 @@ def _print(plan: Plan) -> None:
     console.print_table(rows, title=f"{plan.sites:,.0f} sites, {plan.readings_per_s:,.0f} readings/s")
     whole: dict[str, object] = {
         "partitions": plan.partitions,
+        "gateway.batch_ms": round(plan.batch_ms),
         "log_gb_per_day": round(plan.log_gb_per_day, 1),
         "history_gb_per_day": round(plan.history_gb_per_day, 1),
         "cores": round(plan.cores),

@@ -52,7 +52,7 @@ from tests.unit.test_peers import idle_peer
 def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     for name, value in (("SITES", 300), ("BATCH_ROWS", 100)):
         monkeypatch.setattr(kafka, name, value)
-    monkeypatch.setattr(kafka, "_peer", lambda servers, messages: kafka.Spent(messages, 1.0, 1.0))
+    monkeypatch.setattr(kafka, "_peer", lambda servers, messages, runs: [kafka.Spent(messages, 1.0, 1.0)] * runs)
 
     @contextlib.contextmanager
     def shared() -> Iterator[str]:

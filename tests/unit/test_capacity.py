@@ -8,10 +8,13 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from powerflock import cli
 from powerflock.capacity import FIGURES, Demand, Prices, size
+from powerflock.domain.batches import encode
+from powerflock.domain.columns import TELEMETRY
 from powerflock.domain.errors import InvalidInput
 from powerflock.registry.database import Database
 from powerflock.registry.store import Store
@@ -56,7 +59,8 @@ def test_more_sites_need_more_of_everything_and_the_whole_is_the_sum_of_its_part
         assert plan.cores == sum(need.cores for need in plan.needs)
         assert plan.disk_gb == pytest.approx(sum(need.disk_gb for need in plan.needs))
     assert small.readings_per_s == 300_000.0
-    assert small.log_gb_per_day == pytest.approx(300_000 * FIGURES["reading_bytes"].value * 86_400 / 1e9)
+    own, around = FIGURES["reading_bytes"].value, FIGURES["entry_bytes"].value / 50
+    assert small.log_gb_per_day == pytest.approx(300_000 * (own + around) * 86_400 / 1e9)
     for less, more in zip(small.needs, large.needs, strict=True):
         assert less.processes <= more.processes
         assert less.memory_gib <= more.memory_gib
@@ -76,10 +80,25 @@ def test_one_process_is_enough_exactly_up_to_where_it_is_full() -> None:
 def test_the_first_bottleneck_follows_from_what_is_asked() -> None:
     assert size(Demand(1e6)).first_full == "gateways"
     hurried = size(Demand(1e6, report_period_s=0.1)).needs[0]
-    assert hurried.full_at_sites == pytest.approx(83_200 / 2 / 30), "readings fill a gateway before its sessions do"
+    each_s = 1 / 83_200 + FIGURES["entry_write"].value / 1e6 / 50
+    assert hurried.full_at_sites == pytest.approx(0.5 / each_s / 30), "readings fill a gateway before its sessions do"
     crowded = size(Demand(1e7, groups=300_000))
     assert crowded.wall == "coordinator"
     assert crowded.wall_at_sites < size(Demand(1e7)).wall_at_sites
+
+
+def test_readings_wait_the_longer_the_more_gateways_write_to_the_more_partitions() -> None:
+    small, large = size(Demand(1e6)), size(Demand(1e7))
+    assert small.batch_ms == pytest.approx(1_000 * 50 * small.needs[0].processes * small.partitions / 300_000)
+    assert large.batch_ms == pytest.approx(10 * small.batch_ms)
+    assert large.wall_at_sites == pytest.approx(1e7 * 1_000 / large.batch_ms), "there they wait for a whole tick"
+    assert size(Demand(1e7, entry_readings=100)).batch_ms == pytest.approx(2 * large.batch_ms)
+    assert size(Demand(1e7, entry_readings=5)).needs[2].cores > large.needs[2].cores, "small entries cost processors"
+
+
+def test_a_log_entry_has_as_much_around_its_readings_as_is_counted() -> None:
+    around = [len(encode(np.zeros(rows, TELEMETRY))) - rows * TELEMETRY.itemsize for rows in (8, 50, 1_000)]
+    assert set(around) == {FIGURES["entry_bytes"].value}
 
 
 def test_money_is_told_only_where_prices_are_given() -> None:
