@@ -63,7 +63,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
     for name, value in (("QUICK_HOMES", 20), ("INTERVAL_S", 1), ("SESSION_S", 2)):
         monkeypatch.setattr(takeover, name, value)
     monkeypatch.setattr(scale, "CASES", ((40, 1), (40, 2)))
-    for name, value in (("BATCH_ROWS", 20), ("QUICK_READINGS", 300)):
+    for name, value in (("BATCH_ROWS", 20), ("SMALL_ROWS", 5), ("QUICK_READINGS", 300)):
         monkeypatch.setattr(scale, name, value)
     for name, value in (("HOMES", 20), ("QUICK_SECONDS", 1), ("QUICK_MESSAGES", 2)):
         monkeypatch.setattr(cluster, name, value)
