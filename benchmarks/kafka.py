@@ -193,7 +193,7 @@ def apply(log: Log, partition: int, shard: Shard, offset: int, rounds: int = 1) 
 
 
 def _peer(servers: str, messages: int, runs: int) -> list[Spent]:
-    """The peer's runs, each with a topic of its own; one more goes before that is not counted. None where it is not."""
+    """The peer's runs, each with a topic of its own; one more goes before that is not counted. Empty without it."""
     spent = []
     for run in range(runs + 1):
         answer = peers.ask(PEER, msgspec.json.encode({"servers": servers, "messages": messages, "name": f"peer-{run}"}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ BEFORE = os.environ.get("UPGRADE_FROM", "d3c3250586c40f9f53c78e820f96947d7745874
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources of the version before, from this clone's history."""
     folder = tmp_path_factory.mktemp("before")
@@ -38,13 +37,6 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sources
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_servers: str, before: Path) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("upgrade")
-    with plant(folder, kafka_servers, HOMES, sources=before, kafka={"topic_prefix": "upgrade."}) as running:
-        yield running
-
-
 def to_version(cluster: Cluster, node: Node, sources: Path | None) -> None:
     """Renew one process in another version; every home is fresh again, and books are closed, before the next."""
     node.sources = sources
@@ -54,13 +46,16 @@ def to_version(cluster: Cluster, node: Node, sources: Path | None) -> None:
     tell(f"{node.name} renewed; an interval settled {settled_s:.1f} s later")
 
 
-def test_a_plant_is_upgraded_taken_back_and_upgraded_again_and_loses_nothing(cluster: Cluster, before: Path) -> None:
+def test_a_plant_is_upgraded_taken_back_and_upgraded_again_and_loses_nothing(
+    tmp_path: Path, kafka_servers: str, before: Path
+) -> None:
     """Back in another order: the version before goes on from snapshots, books and reports that this one wrote."""
-    cluster.settles_s(2)
-    nodes = list(cluster.nodes.values())
-    for node in nodes:
-        to_version(cluster, node, None)
-    for sources in (before, None):
-        for node in reversed(nodes):
-            to_version(cluster, node, sources)
-    check(cluster)
+    with plant(tmp_path, kafka_servers, HOMES, sources=before, kafka={"topic_prefix": "upgrade."}) as cluster:
+        cluster.settles_s(2)
+        nodes = list(cluster.nodes.values())
+        for node in nodes:
+            to_version(cluster, node, None)
+        for sources in (before, None):
+            for node in reversed(nodes):
+                to_version(cluster, node, sources)
+        check(cluster)

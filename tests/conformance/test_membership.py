@@ -173,6 +173,8 @@ def test_a_member_that_dies_and_is_back_within_its_session_keeps_its_partitions(
                 owned = json.loads(line)
                 if len(owned) == len(second.owned()) == PARTITIONS // 2:
                     break
+            else:
+                pytest.fail("waited for a fair share")
             said = list(quiet.said)
         finally:
             first.kill()
